@@ -1,0 +1,185 @@
+// control/: Kubernetes objects in, mesh model out. Pure functions of their arguments: no file, socket, clock or global state; the agent and
+// `leat lint` call it.
+//
+//   parse.h      one YAML document -> objects and findings
+//   compile.h    all objects, as one node sees them -> the mesh model, the node's capture plan, findings
+//   delta.h      two mesh models -> what changed
+//
+// This file: the objects, reduced to what Leat reads of them.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <variant>
+#include <vector>
+
+#include "common/ip.h"
+#include "leat.pb.h"
+
+namespace leat::control {
+
+using Labels = std::map<std::string, std::string>;
+
+struct Source {
+  std::string file;
+  int line = 0;  // of the object's first line, from 1
+};
+
+// What stands before the slash is empty for cluster-scoped kinds.
+struct Name {
+  std::string ns;
+  std::string name;
+  [[nodiscard]] std::string text() const { return ns.empty() ? name : ns + "/" + name; }
+  auto operator<=>(const Name&) const = default;
+};
+
+struct Meta {
+  Name name;
+  std::string uid;      // may be empty: files written by hand have none
+  std::string created;  // RFC 3339 in UTC, so that text order is age order; may be empty
+  bool terminating = false;
+  std::string owner;  // the controller that the object belongs to, empty where there is none
+  Labels labels;
+  Labels annotations;
+  Source source;
+};
+
+// All of `wanted` are in `labels`.
+bool selects(const Labels& wanted, const Labels& labels);
+
+struct Namespace {
+  static constexpr std::string_view kKind = "Namespace";
+  Meta meta;
+};
+
+struct Node {
+  static constexpr std::string_view kKind = "Node";
+  Meta meta;
+};
+
+struct ContainerPort {
+  std::string name;
+  uint16_t port = 0;
+};
+
+struct Pod {
+  static constexpr std::string_view kKind = "Pod";
+  Meta meta;
+  std::string node;  // empty: not scheduled
+  std::string service_account;
+  bool host_network = false;
+  std::vector<ContainerPort> ports;  // TCP only
+  std::vector<uint16_t> probe_ports;
+  std::string phase;               // empty: taken as Running
+  std::optional<bool> ready;       // the condition Ready; absent: taken as ready
+  std::vector<IpAddress> addresses;
+};
+
+struct TargetPort {
+  uint16_t number = 0;
+  std::string name;  // names a container's port where `number` is 0
+};
+
+struct ServicePortSpec {
+  std::string name;
+  uint16_t port = 0;
+  TargetPort target;
+  std::string app_protocol;
+};
+
+struct Service {
+  static constexpr std::string_view kKind = "Service";
+  Meta meta;
+  bool external_name = false;
+  bool headless = false;
+  bool publish_not_ready = false;
+  std::vector<IpAddress> vips;
+  std::vector<ServicePortSpec> ports;  // TCP only
+  Labels selector;
+};
+
+struct SliceEndpoint {
+  std::vector<IpAddress> addresses;
+  bool ready = true;
+  bool serving = true;
+  bool terminating = false;
+};
+
+struct SlicePort {
+  std::string name;
+  uint16_t port = 0;
+};
+
+struct EndpointSlice {
+  static constexpr std::string_view kKind = "EndpointSlice";
+  Meta meta;
+  std::string service;  // its label kubernetes.io/service-name
+  std::vector<SlicePort> ports;  // TCP only
+  std::vector<SliceEndpoint> endpoints;
+};
+
+// A mode that is not given (or UNSET) is inherited from the next wider policy.
+using Mode = std::optional<v1::MtlsMode>;
+
+struct PeerAuthentication {
+  static constexpr std::string_view kKind = "PeerAuthentication";
+  Meta meta;
+  Labels selector;
+  Mode mode;
+  std::map<uint16_t, Mode> port_modes;  // by the application's port
+};
+
+struct Mesh {
+  static constexpr std::string_view kKind = "Mesh";
+  Meta meta;
+  v1::MeshSettings settings;  // whole: what the object leaves out has its default
+};
+
+using Object = std::variant<Namespace, Node, Pod, Service, EndpointSlice, PeerAuthentication, Mesh>;
+
+inline const Meta& meta_of(const Object& object) {
+  return std::visit([](const auto& some) -> const Meta& { return some.meta; }, object);
+}
+inline std::string_view kind_of(const Object& object) {
+  return std::visit([](const auto& some) { return some.kKind; }, object);
+}
+
+struct ObjectKey {
+  std::string_view kind;  // one of the kKind above
+  Name name;
+  auto operator<=>(const ObjectKey&) const = default;
+};
+inline ObjectKey key_of(const Object& object) { return {kind_of(object), meta_of(object).name}; }
+
+// How a finding names an object: "Pod shop/frontend".
+std::string describe(std::string_view kind, const Name& name);
+
+// All objects in force, each kind in the order of its names.
+class ObjectSet {
+ public:
+  void put(Object object);           // replaces the one of the same kind and name
+  void remove(const ObjectKey& key);  // nothing happens if there is none
+
+  template <typename Kind>
+  [[nodiscard]] const std::map<Name, Kind>& all() const {
+    return std::get<std::map<Name, Kind>>(kinds_);
+  }
+  template <typename Kind>
+  [[nodiscard]] const Kind* find(const Name& name) const {
+    const auto found = all<Kind>().find(name);
+    return found == all<Kind>().end() ? nullptr : &found->second;
+  }
+  [[nodiscard]] size_t size() const;
+
+ private:
+  std::tuple<std::map<Name, Namespace>, std::map<Name, Node>, std::map<Name, Pod>, std::map<Name, Service>,
+             std::map<Name, EndpointSlice>, std::map<Name, PeerAuthentication>, std::map<Name, Mesh>>
+      kinds_;
+};
+
+}  // namespace leat::control
