@@ -1,0 +1,188 @@
+#include "userspace-proxy/mesh/mesh.h"
+
+#include <doctest/doctest.h>
+
+#include "userspace-proxy/mesh/alias.h"
+
+namespace leat::proxy {
+namespace {
+
+std::string wire(const char* text) { return IpAddress::parse(text)->wire(); }
+
+void add_workload(auto* list, const char* uid, const char* address, bool local) {
+  v1::Workload* workload = list->Add();
+  workload->set_uid(uid);
+  workload->set_namespace_("shop");
+  workload->set_name(uid);
+  workload->set_service_account("default");
+  workload->add_addresses(wire(address));
+  workload->set_captured(true);
+  workload->set_local(local);
+}
+
+v1::Endpoint* add_endpoint(v1::Service* service, const char* uid, const char* address, bool ready = true) {
+  v1::Endpoint* endpoint = service->add_endpoints();
+  endpoint->set_address(wire(address));
+  endpoint->set_workload_uid(uid);
+  endpoint->set_ready(ready);
+  v1::EndpointPort* port = endpoint->add_ports();
+  port->set_service_port(80);
+  port->set_target_port(8080);
+  return endpoint;
+}
+
+void add_alias(auto* list, uint32_t id, const char* address, const char* service, const char* uid, bool remote_only = false) {
+  v1::Alias* alias = list->Add();
+  alias->set_id(id);
+  alias->set_address(wire(address));
+  if (service) alias->set_service(service);
+  if (uid) alias->set_workload_uid(uid);
+  alias->set_remote_only(remote_only);
+}
+
+v1::Mesh small_mesh() {
+  v1::Mesh mesh;
+  add_workload(mesh.mutable_workloads(), "front", "10.1.0.1", true);
+  add_workload(mesh.mutable_workloads(), "local", "10.1.0.2", true);
+  add_workload(mesh.mutable_workloads(), "remote", "10.2.0.2", false);
+  v1::Service* service = mesh.add_services();
+  service->set_namespace_("shop");
+  service->set_name("backend");
+  service->add_ports()->set_port(80);
+  add_endpoint(service, "local", "10.1.0.2");
+  add_endpoint(service, "remote", "10.2.0.2");
+  add_endpoint(service, "late", "10.2.0.3");
+  add_endpoint(service, "sick", "10.2.0.4", /*ready=*/false);
+  add_alias(mesh.mutable_aliases(), 1, "10.1.0.1", nullptr, "front");
+  add_alias(mesh.mutable_aliases(), 5, "10.96.0.1", "shop/backend", nullptr);
+  add_alias(mesh.mutable_aliases(), 6, "10.96.0.1", "shop/backend", nullptr, /*remote_only=*/true);
+  add_alias(mesh.mutable_aliases(), 9, "192.0.2.1", nullptr, nullptr);
+  return mesh;
+}
+
+MeshRef build(const v1::Mesh& mesh) {
+  std::vector<std::string> problems;
+  MeshRef result = Mesh::build(mesh, &problems);
+  CHECK(problems.empty());
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("the alias of a VIP leads to its service, with ready backends only and remote ones first") {
+  const MeshRef mesh = build(small_mesh());
+  const auto to = mesh->destination(destination_alias(5, false));
+  REQUIRE(to);
+  CHECK(to->address.text() == "10.96.0.1");
+  CHECK(!to->workload);
+  REQUIRE(to->service);
+  CHECK(to->service->key == "shop/backend");
+  const Service::Port* port = to->service->find_port(80);
+  REQUIRE(port);
+  REQUIRE(port->backends.size() == 3);
+  CHECK(port->remote == 2);
+  CHECK(port->backends[2].workload == mesh->workload("local"));
+  CHECK(port->backends[2].target.text() == "10.1.0.2:8080");
+  CHECK(to->service->find_port(81) == nullptr);
+}
+
+TEST_CASE("a service's second id asks for remote backends only") {
+  const auto to = build(small_mesh())->destination(destination_alias(6, false));
+  REQUIRE(to);
+  CHECK(to->remote_only);
+}
+
+TEST_CASE("the alias of a pod leads to the pod; an id for a source alone leads nowhere") {
+  const MeshRef mesh = build(small_mesh());
+  const auto to = mesh->destination(destination_alias(1, false));
+  REQUIRE(to);
+  CHECK(to->workload == mesh->workload("front"));
+  CHECK(!mesh->destination(destination_alias(9, false)));
+  CHECK(!mesh->destination(destination_alias(77, false)));
+  CHECK(!mesh->destination(*IpAddress::parse("127.127.0.1")));
+}
+
+TEST_CASE("a source is shown by the id of its address, never by a remote-only one") {
+  const MeshRef mesh = build(small_mesh());
+  CHECK(mesh->alias_of(*IpAddress::parse("10.1.0.1")) == 1u);
+  CHECK(mesh->alias_of(*IpAddress::parse("10.96.0.1")) == 5u);
+  CHECK(mesh->alias_of(*IpAddress::parse("192.0.2.1")) == 9u);
+  CHECK(!mesh->alias_of(*IpAddress::parse("192.0.2.2")));
+}
+
+TEST_CASE("a change replaces what it names and shares the rest") {
+  const MeshRef before = build(small_mesh());
+  v1::MeshChange change;
+  add_workload(change.mutable_workloads(), "late", "10.2.0.3", false);
+  change.add_removed_workloads("local");
+  std::vector<std::string> problems;
+  const MeshRef after = Mesh::apply(*before, change, &problems);
+  CHECK(problems.empty());
+  CHECK(after->workload("front") == before->workload("front"));
+  CHECK(!after->workload("local"));
+  CHECK(!after->workload_at(*IpAddress::parse("10.1.0.2")));
+
+  const Service::Port* port = after->destination(destination_alias(5, false))->service->find_port(80);
+  for (const Backend& backend : port->backends) {
+    CAPTURE(backend.uid);
+    CHECK(static_cast<bool>(backend.workload) == (backend.uid != "local"));
+  }
+  CHECK(before->workload("local"));
+}
+
+TEST_CASE("an address that went to a new pod stays the new pod's when the old one is removed") {
+  const MeshRef before = build(small_mesh());
+  v1::MeshChange reuse;
+  add_workload(reuse.mutable_workloads(), "successor", "10.1.0.2", true);
+  std::vector<std::string> problems;
+  const MeshRef reused = Mesh::apply(*before, reuse, &problems);
+  v1::MeshChange removal;
+  removal.add_removed_workloads("local");
+  const MeshRef after = Mesh::apply(*reused, removal, &problems);
+  CHECK(after->workload_at(*IpAddress::parse("10.1.0.2")) == after->workload("successor"));
+}
+
+TEST_CASE("a removed alias is gone, and an alias that moved to another address leaves the old one unknown") {
+  const MeshRef before = build(small_mesh());
+  v1::MeshChange change;
+  change.add_removed_aliases(5);
+  add_alias(change.mutable_aliases(), 1, "10.1.0.9", nullptr, "front");
+  std::vector<std::string> problems;
+  const MeshRef after = Mesh::apply(*before, change, &problems);
+  CHECK(!after->destination(destination_alias(5, false)));
+  CHECK(!after->alias_of(*IpAddress::parse("10.1.0.1")));
+  CHECK(after->alias_of(*IpAddress::parse("10.1.0.9")) == 1u);
+}
+
+TEST_CASE("what is malformed is named and left out, the rest stands") {
+  v1::Mesh mesh = small_mesh();
+  mesh.add_workloads()->set_name("nameless");
+  mesh.mutable_services(0)->add_ports()->set_port(70000);
+  v1::Alias* alias = mesh.add_aliases();
+  alias->set_id(0x3fffff);
+  alias->set_address(wire("10.0.0.1"));
+  std::vector<std::string> problems;
+  const MeshRef built = Mesh::build(mesh, &problems);
+  CHECK(problems.size() == 3);
+  CHECK(built->workload("front"));
+  CHECK(built->destination(destination_alias(5, false))->service->find_port(80));
+}
+
+TEST_CASE("a port's own mTLS mode wins over the pod's") {
+  v1::Mesh mesh = small_mesh();
+  mesh.mutable_workloads(0)->set_mtls(v1::MTLS_STRICT);
+  (*mesh.mutable_workloads(0)->mutable_port_mtls())[8080] = v1::MTLS_DISABLE;
+  const WorkloadRef front = build(mesh)->workload("front");
+  CHECK(front->mtls_at(80) == v1::MTLS_STRICT);
+  CHECK(front->mtls_at(8080) == v1::MTLS_DISABLE);
+}
+
+TEST_CASE("service accounts that need a certificate here are those of this node's captured pods") {
+  v1::Mesh mesh = small_mesh();
+  mesh.mutable_workloads(1)->set_service_account("backend");
+  mesh.mutable_workloads(2)->set_service_account("elsewhere");
+  const auto accounts = build(mesh)->local_service_accounts();
+  CHECK(accounts == std::set<std::pair<std::string, std::string>>{{"shop", "backend"}, {"shop", "default"}});
+}
+
+}  // namespace leat::proxy

@@ -1,0 +1,230 @@
+#include "userspace-proxy/mesh/mesh.h"
+
+#include <algorithm>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "bpf/alias.h"
+#include "userspace-proxy/mesh/alias.h"
+
+namespace leat::proxy {
+namespace {
+
+using Problems = std::vector<std::string>;
+
+std::optional<uint16_t> port_of(uint32_t value) {
+  if (value == 0 || value > 65535) return std::nullopt;
+  return static_cast<uint16_t>(value);
+}
+
+std::vector<IpAddress> addresses_of(const v1::Workload& message, Problems* problems) {
+  std::vector<IpAddress> addresses;
+  for (const std::string& bytes : message.addresses()) {
+    if (const auto address = IpAddress::from_wire(bytes)) {
+      addresses.push_back(*address);
+    } else {
+      problems->push_back(fmt::format("workload {}/{}: an address of {} bytes", message.namespace_(), message.name(), bytes.size()));
+    }
+  }
+  return addresses;
+}
+
+// The ready backends of `port`: an endpoint that names no target for this port does not serve it.
+Service::Port port_of_service(const v1::Service& message, uint16_t port, Problems* problems) {
+  Service::Port result{.port = port};
+  for (const v1::Endpoint& endpoint : message.endpoints()) {
+    if (!endpoint.ready()) continue;
+    const auto mapping = std::ranges::find(endpoint.ports(), port, &v1::EndpointPort::service_port);
+    if (mapping == endpoint.ports().end()) continue;
+    const auto address = IpAddress::from_wire(endpoint.address());
+    const auto target = port_of(mapping->target_port());
+    if (!address || !target) {
+      problems->push_back(fmt::format("service {}/{}: an endpoint of port {} has a wrong address or target port", message.namespace_(), message.name(), port));
+      continue;
+    }
+    const uint32_t weight = std::max(endpoint.weight(), 1u);
+    result.max_weight = std::max(result.max_weight, weight);
+    result.backends.push_back({.target = {*address, *target}, .uid = endpoint.workload_uid(), .weight = weight});
+  }
+  return result;
+}
+
+}  // namespace
+
+v1::MtlsMode Workload::mtls_at(uint16_t port) const {
+  const auto own = std::ranges::find(port_mtls, port, &std::pair<uint16_t, v1::MtlsMode>::first);
+  return own == port_mtls.end() ? mtls : own->second;
+}
+
+bool Workload::has_address(const IpAddress& address) const { return std::ranges::find(addresses, address) != addresses.end(); }
+
+const Service::Port* Service::find_port(uint16_t port) const {
+  const auto found = std::ranges::find(ports, port, &Port::port);
+  return found == ports.end() ? nullptr : &*found;
+}
+
+MeshRef Mesh::build(v1::Mesh mesh, Problems* problems) {
+  v1::MeshChange everything;
+  everything.mutable_settings()->Swap(mesh.mutable_settings());
+  everything.mutable_workloads()->Swap(mesh.mutable_workloads());
+  everything.mutable_services()->Swap(mesh.mutable_services());
+  everything.mutable_aliases()->Swap(mesh.mutable_aliases());
+  return apply(Mesh(), everything, problems);
+}
+
+MeshRef Mesh::apply(const Mesh& base, const v1::MeshChange& change, Problems* problems) {
+  auto next = std::make_unique<Mesh>(base);
+  if (change.has_settings()) next->settings_ = change.settings();
+
+  std::set<std::string, std::less<>> touched(change.removed_workloads().begin(), change.removed_workloads().end());
+  for (const std::string& uid : change.removed_workloads()) next->remove_workload(uid);
+  for (const v1::Workload& workload : change.workloads()) {
+    next->upsert_workload(workload, problems);
+    touched.insert(workload.uid());
+  }
+  for (const std::string& key : change.removed_services()) next->services_.erase(key);
+  if (!touched.empty()) next->relink_services_of(touched);
+  for (const v1::Service& service : change.services()) next->upsert_service(service, problems);
+  for (const uint32_t id : change.removed_aliases()) next->remove_alias(id);
+  for (const v1::Alias& alias : change.aliases()) next->upsert_alias(alias, problems);
+  return MeshRef(next.release());
+}
+
+void Mesh::upsert_workload(const v1::Workload& message, Problems* problems) {
+  if (message.uid().empty()) {
+    problems->push_back(fmt::format("workload {}/{} has no uid", message.namespace_(), message.name()));
+    return;
+  }
+  remove_workload(message.uid());
+  auto workload = std::make_unique<Workload>();
+  workload->uid = message.uid();
+  workload->namespace_ = message.namespace_();
+  workload->name = message.name();
+  workload->service_account = message.service_account();
+  workload->addresses = addresses_of(message, problems);
+  workload->captured = message.captured();
+  workload->local = message.local();
+  workload->ready = message.ready();
+  workload->terminating = message.terminating();
+  workload->mtls = message.mtls();
+  for (const auto& [port, mode] : message.port_mtls()) {
+    if (const auto valid = port_of(port)) workload->port_mtls.emplace_back(*valid, mode);
+  }
+  const WorkloadRef shared(workload.release());
+  for (const IpAddress& address : shared->addresses) by_address_[address] = shared;
+  workloads_[shared->uid] = shared;
+}
+
+void Mesh::remove_workload(std::string_view uid) {
+  const auto old = workloads_.find(uid);
+  if (old == workloads_.end()) return;
+  for (const IpAddress& address : old->second->addresses) {
+    const auto holder = by_address_.find(address);  // a successor may have the address by now
+    if (holder != by_address_.end() && holder->second == old->second) by_address_.erase(holder);
+  }
+  workloads_.erase(old);
+}
+
+void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
+  auto service = std::make_unique<Service>();
+  service->key = fmt::format("{}/{}", message.namespace_(), message.name());
+  service->load_balancing = message.load_balancing();
+  for (const v1::ServicePort& declared : message.ports()) {
+    if (const auto port = port_of(declared.port())) {
+      service->ports.push_back(port_of_service(message, *port, problems));
+    } else {
+      problems->push_back(fmt::format("service {}: port {} is out of range", service->key, declared.port()));
+    }
+  }
+  link(*service);
+  const std::string key = service->key;
+  services_[key] = ServiceRef(service.release());
+}
+
+void Mesh::link(Service& service) const {
+  const auto is_remote = [](const Backend& backend) { return !backend.workload || !backend.workload->local; };
+  for (Service::Port& port : service.ports) {
+    for (Backend& backend : port.backends) backend.workload = workload(backend.uid);
+    const auto locals = std::ranges::partition(port.backends, is_remote);
+    port.remote = port.backends.size() - locals.size();
+  }
+}
+
+void Mesh::relink_services_of(const std::set<std::string, std::less<>>& workloads) {
+  const auto refers = [&](const Backend& backend) { return workloads.contains(backend.uid); };
+  for (auto& [key, service] : services_) {
+    if (std::ranges::none_of(service->ports, [&](const Service::Port& port) { return std::ranges::any_of(port.backends, refers); })) continue;
+    auto linked = std::make_unique<Service>(*service);
+    link(*linked);
+    service = ServiceRef(linked.release());
+  }
+}
+
+void Mesh::upsert_alias(const v1::Alias& message, Problems* problems) {
+  const auto address = IpAddress::from_wire(message.address());
+  if (!address || message.id() > LEAT_ALIAS_ID_MAX) {
+    problems->push_back(fmt::format("alias {} has an address of {} bytes or an id out of range", message.id(), message.address().size()));
+    return;
+  }
+  remove_alias(message.id());
+  Alias alias{.address = *address, .remote_only = message.remote_only()};
+  if (message.target_case() == v1::Alias::kWorkloadUid) {
+    alias.target = Target::kWorkload;
+    alias.key = message.workload_uid();
+  } else if (message.target_case() == v1::Alias::kService) {
+    alias.target = Target::kService;
+    alias.key = message.service();
+  }
+  if (!alias.remote_only) alias_by_address_[*address] = message.id();
+  aliases_[message.id()] = std::move(alias);
+}
+
+void Mesh::remove_alias(uint32_t id) {
+  const auto old = aliases_.find(id);
+  if (old == aliases_.end()) return;
+  const auto current = alias_by_address_.find(old->second.address);
+  if (current != alias_by_address_.end() && current->second == id) alias_by_address_.erase(current);
+  aliases_.erase(old);
+}
+
+WorkloadRef Mesh::workload(std::string_view uid) const {
+  const auto found = workloads_.find(uid);
+  return found == workloads_.end() ? nullptr : found->second;
+}
+
+WorkloadRef Mesh::workload_at(const IpAddress& address) const {
+  const auto found = by_address_.find(address);
+  return found == by_address_.end() ? nullptr : found->second;
+}
+
+std::optional<Destination> Mesh::destination(const IpAddress& local) const {
+  const auto id = destination_id(local);
+  if (!id) return std::nullopt;
+  const auto found = aliases_.find(*id);
+  if (found == aliases_.end() || found->second.target == Target::kNone) return std::nullopt;
+  const Alias& alias = found->second;
+  Destination destination{.address = alias.address, .remote_only = alias.remote_only};
+  if (alias.target == Target::kWorkload) destination.workload = workload(alias.key);
+  if (alias.target == Target::kService) {
+    const auto service = services_.find(alias.key);
+    if (service != services_.end()) destination.service = service->second;
+  }
+  return destination;
+}
+
+std::optional<uint32_t> Mesh::alias_of(const IpAddress& address) const {
+  const auto found = alias_by_address_.find(address);
+  if (found == alias_by_address_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::set<std::pair<std::string, std::string>> Mesh::local_service_accounts() const {
+  std::set<std::pair<std::string, std::string>> accounts;
+  for (const auto& [uid, workload] : workloads_) {
+    if (workload->local && workload->captured) accounts.emplace(workload->namespace_, workload->service_account);
+  }
+  return accounts;
+}
+
+}  // namespace leat::proxy

@@ -1,0 +1,125 @@
+// userspace-proxy/mesh: the mesh model as the proxy reads it. A Mesh is immutable: the control thread makes the next one from the last and
+// what changed, the workers swap to it, and a connection keeps the one that it began with until it is established. Workloads and services
+// that did not change are shared between generations, so that a flow record may hold one for as long as it likes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "common/ip.h"
+#include "leat.pb.h"
+#include "userspace-proxy/mesh/ref.h"
+
+namespace leat::proxy {
+
+// A pod.
+struct Workload : RefCounted {
+  std::string uid;
+  std::string namespace_;
+  std::string name;
+  std::string service_account;
+  std::vector<IpAddress> addresses;
+  bool captured = false;  // reachable by HBONE, has an identity
+  bool local = false;     // on this node
+  bool ready = false;
+  bool terminating = false;
+  v1::MtlsMode mtls = v1::MTLS_PERMISSIVE;
+  std::vector<std::pair<uint16_t, v1::MtlsMode>> port_mtls;
+
+  [[nodiscard]] v1::MtlsMode mtls_at(uint16_t port) const;
+  [[nodiscard]] bool has_address(const IpAddress& address) const;
+};
+using WorkloadRef = Ref<const Workload>;
+
+// Where one connection to a service may go.
+struct Backend {
+  SocketAddress target;
+  std::string uid;       // of the pod; empty: not one
+  WorkloadRef workload;  // null: not a pod that the mesh knows (yet)
+  uint32_t weight = 1;   // ≥ 1
+};
+
+struct Service : RefCounted {
+  // The ready backends of one service port, those on other nodes first.
+  struct Port {
+    uint16_t port = 0;
+    std::vector<Backend> backends;
+    size_t remote = 0;        // how many of them are on other nodes
+    uint32_t max_weight = 1;  // of all of them
+  };
+
+  std::string key;  // namespace/name
+  v1::LoadBalancing load_balancing = v1::LB_LEAST_REQUEST;
+  std::vector<Port> ports;
+
+  [[nodiscard]] const Port* find_port(uint16_t port) const;
+};
+using ServiceRef = Ref<const Service>;
+
+// What an application asked for, decoded from the alias that it was given.
+struct Destination {
+  IpAddress address;     // the pod IP or VIP behind the alias
+  WorkloadRef workload;  // exactly one of these two, or none where the target has left the model since
+  ServiceRef service;
+  bool remote_only = false;  // the kernel has given the local backends their share already
+};
+
+class Mesh : public RefCounted {
+ public:
+  Mesh() = default;
+
+  // The model after `change`. What is malformed in it is left out and named in `problems` (one sentence each).
+  static Ref<const Mesh> apply(const Mesh& base, const v1::MeshChange& change, std::vector<std::string>* problems);
+  static Ref<const Mesh> build(v1::Mesh mesh, std::vector<std::string>* problems);
+
+  [[nodiscard]] const v1::MeshSettings& settings() const { return settings_; }
+  // Null where the model has no such pod.
+  [[nodiscard]] WorkloadRef workload(std::string_view uid) const;
+  [[nodiscard]] WorkloadRef workload_at(const IpAddress& address) const;
+  // By the local address of an accepted connection; nothing if that is no alias that the model hands to clients.
+  [[nodiscard]] std::optional<Destination> destination(const IpAddress& local) const;
+  // The id that shows `address` to an application as its peer.
+  [[nodiscard]] std::optional<uint32_t> alias_of(const IpAddress& address) const;
+  // Service accounts (namespace, name) of this node's captured pods: those that need a certificate here.
+  [[nodiscard]] std::set<std::pair<std::string, std::string>> local_service_accounts() const;
+
+ private:
+  struct TextHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+  template <typename T>
+  using ByText = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
+  enum class Target : uint8_t { kNone, kWorkload, kService };
+  struct Alias {
+    IpAddress address;
+    Target target = Target::kNone;
+    bool remote_only = false;
+    std::string key;  // uid or namespace/name
+  };
+
+  void remove_workload(std::string_view uid);
+  void remove_alias(uint32_t id);
+  void upsert_workload(const v1::Workload& message, std::vector<std::string>* problems);
+  void upsert_service(const v1::Service& message, std::vector<std::string>* problems);
+  void upsert_alias(const v1::Alias& message, std::vector<std::string>* problems);
+  // Points the backends of `service` at the workloads of this model and sorts them.
+  void link(Service& service) const;
+  void relink_services_of(const std::set<std::string, std::less<>>& workloads);
+
+  v1::MeshSettings settings_;
+  ByText<WorkloadRef> workloads_;
+  ByText<ServiceRef> services_;
+  std::unordered_map<IpAddress, WorkloadRef> by_address_;
+  std::unordered_map<uint32_t, Alias> aliases_;
+  std::unordered_map<IpAddress, uint32_t> alias_by_address_;
+};
+using MeshRef = Ref<const Mesh>;
+
+}  // namespace leat::proxy
