@@ -1,0 +1,83 @@
+// One TLS 1.3 connection without a socket: ciphertext in, plaintext out, and back. OpenSSL reads straight from the received slices and
+// writes straight into pool blocks. One thread owns a Channel.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/openssl.h"
+#include "userspace-proxy/ring/buffer.h"
+#include "userspace-proxy/tls/credentials.h"
+#include "userspace-proxy/tls/failure.h"
+
+namespace leat::tls {
+
+class Channel {
+ public:
+  enum class State : uint8_t {
+    kHandshaking,
+    kOpen,
+    kPeerClosed,  // close_notify arrived: no plaintext follows, ours may still go out
+    kFailed,      // failure() says why; an alert may wait in the output
+  };
+
+  // The dialling side: the peer must prove one of `expected`.
+  static Channel client(CredentialsPtr credentials, std::vector<SpiffeId> expected, ring::BufferPool& pool);
+  // The accepting side: the peer must prove any identity of our trust domain.
+  static Channel server(CredentialsPtr credentials, ring::BufferPool& pool);
+
+  Channel(Channel&&) noexcept = default;
+  Channel& operator=(Channel&&) noexcept = default;
+
+  // Stores received bytes; runs nothing, so that the caller decides when a handshake (about 740 us of CPU) gets its turn.
+  void feed(ring::Chain&& ciphertext);
+  // TCP ended. Without an earlier close_notify the next step fails with kTruncated.
+  void feed_end() { ended_ = true; }
+
+  // Takes the handshake as far as the bytes allow; a client's first call makes its ClientHello.
+  State handshake();
+  // Appends decrypted bytes to `plaintext`, which then owns pool blocks. Stops early, with bytes left (stalled()), when the pool is dry:
+  // stop receiving, call again once blocks are back.
+  State read(ring::Chain& plaintext);
+  // Encrypts from the front of `plaintext` into the output, in records of up to 16 KiB that span slices, until it is empty, the output
+  // holds `output_limit` bytes or the pool is dry. What was not taken stays in the chain.
+  State write(ring::Chain& plaintext, size_t output_limit);
+  // Sends close_notify.
+  void close();
+
+  // Everything to send so far. Never touches OpenSSL.
+  [[nodiscard]] ring::Chain take_output() { return std::move(wire_->output); }
+  [[nodiscard]] size_t output_size() const { return wire_->output.size(); }
+
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] bool stalled() const { return wire_->stalled; }  // the pool was dry; counts as back-pressure, not as a failure
+  [[nodiscard]] const Failure& failure() const { return failure_; }
+  // The verified peer; only once the handshake is through.
+  [[nodiscard]] const PeerCertificate& peer() const { return peer_; }
+
+ private:
+  // What OpenSSL's BIO sees: it has a fixed address, the Channel moves.
+  struct Wire {
+    ring::BufferPool* pool;
+    ring::Chain input;
+    ring::Chain output;
+    bool stalled = false;
+  };
+  struct Handshake;  // needed until the peer is known
+  friend struct ChannelCallbacks;
+
+  Channel(CredentialsPtr credentials, std::vector<SpiffeId> expected, ring::BufferPool& pool, bool is_server);
+  State fail(Failure failure);
+  State fail_from(int ssl_result);
+
+  CredentialsPtr credentials_;
+  std::unique_ptr<Wire> wire_;
+  std::unique_ptr<Handshake> handshake_;
+  ssl::Connection ssl_;
+  PeerCertificate peer_;
+  Failure failure_;
+  State state_ = State::kHandshaking;
+  bool ended_ = false;
+};
+
+}  // namespace leat::tls
