@@ -47,7 +47,8 @@ function(leat_unit_test name)
   add_test(NAME ${name} COMMAND ${name})
 endfunction()
 
-# A libFuzzer target; built only with LEAT_FUZZ=ON. Its corpus is tests/fuzz/corpus/NAME.
+# A libFuzzer target; built only with LEAT_FUZZ=ON. Its corpus is tests/fuzz/corpus/NAME. `ninja fuzzers` builds them all.
+add_custom_target(fuzzers)
 function(leat_fuzzer name)
   if(NOT LEAT_FUZZ)
     return()
@@ -57,4 +58,5 @@ function(leat_fuzzer name)
   target_link_libraries(${name} PRIVATE leat_flags ${A_DEPS})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
+  add_dependencies(fuzzers ${name})
 endfunction()

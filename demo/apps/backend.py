@@ -1,0 +1,55 @@
+#!/usr/bin/python3
+"""The demo's server: an ordinary HTTP program that has never heard of a mesh. It answers with its name, its version and the address that
+it sees its client at, and logs the same.
+
+    backend.py --name backend-v1-1 --version v1 [--port 8080]
+"""
+import argparse
+import http.server
+import json
+import socket
+import socketserver
+
+
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+    daemon_threads = True
+    request_queue_size = 128
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # IPv4 clients too, seen as ::ffff:a.b.c.d
+        socketserver.TCPServer.server_bind(self)  # HTTPServer's asks the DNS for this host's name, which a pod may not have
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    name = version = ""
+
+    def do_GET(self):
+        client = self.client_address[0].removeprefix("::ffff:")
+        body = json.dumps({"pod": self.name, "version": self.version, "client": client, "motto": "leat-plaintext-marker"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        print(f"{client} {self.path}", flush=True)
+
+    def log_message(self, *_):
+        """do_GET writes the log."""
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--name", required=True)
+    options.add_argument("--version", required=True)
+    options.add_argument("--port", type=int, default=8080)
+    chosen = options.parse_args()
+    Handler.name, Handler.version = chosen.name, chosen.version
+    server = Server(("::", chosen.port), Handler)
+    print("serving", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
