@@ -1,0 +1,63 @@
+// The load generator's modes and what they share. One thread, no library: what it costs must be small beside what it
+// measures.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace load {
+
+using Clock = std::chrono::steady_clock;
+using Microseconds = std::chrono::duration<double, std::micro>;
+
+struct Options {
+  std::string mode;
+  sockaddr_storage target{};
+  socklen_t target_length = 0;
+  int connections = 64;
+  double seconds = 2;     // how long; for http, rate, newconn, dial, bulk
+  uint64_t total = 0;     // newconn, dial: stop after so many instead; 0: by time
+  double rate = 3000;     // rate: requests a second
+  double timeout_s = 15;  // a request or connect that takes longer has failed
+};
+
+// What a run measured. Latencies are microseconds. What failed is counted and tried anew: a run always goes to its end.
+struct Report {
+  std::vector<float> latencies;
+  uint64_t bytes = 0;
+  double seconds = 0;
+  std::map<std::string, uint64_t> failed;  // by reason: "connect: Connection refused", "reset", "closed", "timeout"
+
+  void print(const Options& options);  // one JSON line
+};
+
+// Brackets what is measured: prints START and STOP, so that an observer can read CPU times at these instants.
+class Measured {
+ public:
+  explicit Measured(Report& report);
+  ~Measured();
+  Measured(const Measured&) = delete;
+  Measured& operator=(const Measured&) = delete;
+
+ private:
+  Report& report_;
+  Clock::time_point start_;
+};
+
+// A non-blocking socket whose connect has begun; negative errno where it failed at once.
+int start_connect(const Options& options);
+// A connected, blocking socket; exits the program with a message where that fails.
+int connect_or_die(const Options& options);
+
+Report run_requests(const Options& options);  // http, rate, newconn
+Report run_dial(const Options& options);      // connect and one echoed byte, one at a time
+Report run_bulk(const Options& options);      // bulk-up, bulk-down
+Report run_idle(
+    const Options& options);  // opens connections, proves them, holds them until stdin ends, proves them again
+
+}  // namespace load

@@ -1,0 +1,257 @@
+// HTTP requests over non-blocking connections, in three disciplines:
+//   http     closed loop: each connection sends its next request as soon as it has the answer
+//   rate     open loop: requests are due at fixed instants, whoever is late; latency counts from the instant
+//   newconn  closed loop, a new connection for each request; latency counts from connect()
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <deque>
+#include <string_view>
+
+#include "bench/load/load.h"
+
+namespace load {
+namespace {
+
+constexpr std::string_view kRequest = "GET / HTTP/1.1\r\nHost: backend\r\n\r\n";
+
+enum class State { kClosed, kConnecting, kIdle, kWaiting };
+
+struct Client {
+  int fd = -1;
+  State state = State::kClosed;
+  Clock::time_point since;  // what latency counts from
+  std::string head;         // of the answer, until its end is seen
+  size_t body_left = 0;
+};
+
+class Requests {
+ public:
+  explicit Requests(const Options& options)
+      : options_(options),
+        new_connections_(options.mode == "newconn"),
+        open_loop_(options.mode == "rate"),
+        clients_(static_cast<size_t>(options.connections)) {}
+
+  Report run() {
+    if (!new_connections_) connect_all();
+    {
+      const Measured measured(report_);
+      start_ = Clock::now();
+      end_ = start_ + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options_.seconds));
+      for (Client& client : clients_) {
+        if (open_loop_)
+          idle_.push_back(&client);
+        else
+          begin(client);
+      }
+      while (!finished()) {
+        if (open_loop_) send_due();
+        poll();
+      }
+    }
+    for (Client& client : clients_) drop(client);
+    return std::move(report_);
+  }
+
+ private:
+  void connect_all() {
+    for (Client& client : clients_) {
+      client.fd = connect_or_die(options_);
+      watch(EPOLL_CTL_ADD, client, EPOLLIN);
+      client.state = State::kIdle;
+    }
+  }
+
+  bool finished() const {
+    if (options_.total != 0) return done_ >= options_.total;
+    return Clock::now() >= end_;
+  }
+
+  bool may_begin() const { return options_.total != 0 ? begun_ < options_.total : Clock::now() < end_; }
+
+  // The client's next request, on a new connection where it has none.
+  void begin(Client& client) {
+    if (!may_begin()) return;
+    ++begun_;
+    client.since = Clock::now();
+    if (client.state == State::kClosed)
+      dial(client);
+    else
+      send(client);
+  }
+
+  void dial(Client& client) {
+    client.fd = start_connect(options_);
+    if (client.fd < 0) return fail(client, std::string("connect: ") + std::strerror(-client.fd));
+    client.state = State::kConnecting;
+    watch(EPOLL_CTL_ADD, client, EPOLLOUT);
+  }
+
+  void send(Client& client) {
+    client.state = State::kWaiting;
+    client.head.clear();
+    client.body_left = 0;
+    if (::send(client.fd, kRequest.data(), kRequest.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(kRequest.size()))
+      fail(client, reason(errno));
+  }
+
+  void send_due() {
+    const auto now = Clock::now();
+    for (; due(next_) <= now; ++next_) backlog_.push_back(due(next_));
+    while (!backlog_.empty() && !idle_.empty()) {
+      Client& client = *idle_.back();
+      idle_.pop_back();
+      client.since = backlog_.front();
+      backlog_.pop_front();
+      if (client.state == State::kClosed)
+        dial(client);
+      else
+        send(client);
+    }
+  }
+
+  Clock::time_point due(uint64_t number) const {
+    return start_ + std::chrono::duration_cast<Clock::duration>(
+                        std::chrono::duration<double>(static_cast<double>(number) / options_.rate));
+  }
+
+  void poll() {
+    auto until =
+        std::min(Clock::now() + std::chrono::milliseconds(100), options_.total != 0 ? Clock::time_point::max() : end_);
+    if (open_loop_) until = std::min(until, due(next_));
+    const auto left = std::max(until - Clock::now(), Clock::duration::zero());
+    const timespec wait{.tv_sec = 0, .tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(left).count()};
+    std::array<epoll_event, 256> events{};
+    const int count = epoll_pwait2(epoll_, events.data(), events.size(), &wait, nullptr);
+    for (int i = 0; i < count; ++i) handle(*static_cast<Client*>(events[i].data.ptr));
+    if (Clock::now() >= next_timeout_scan_) fail_late_ones();
+  }
+
+  void handle(Client& client) {
+    if (client.state == State::kConnecting) return connected(client);
+    if (client.state == State::kClosed) return;
+    receive(client);
+  }
+
+  void connected(Client& client) {
+    int error = 0;
+    socklen_t length = sizeof error;
+    getsockopt(client.fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error != 0) return fail(client, std::string("connect: ") + std::strerror(error));
+    watch(EPOLL_CTL_MOD, client, EPOLLIN);
+    send(client);
+  }
+
+  void receive(Client& client) {
+    std::array<char, 64 * 1024> buffer;
+    const ssize_t got = recv(client.fd, buffer.data(), buffer.size(), 0);
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) return fail(client, got == 0 ? "closed" : reason(errno));
+    std::string_view bytes(buffer.data(), static_cast<size_t>(got));
+    report_.bytes += bytes.size();
+    if (client.body_left == 0) bytes = take_head(client, bytes);
+    client.body_left -= std::min(client.body_left, bytes.size());
+    if (client.body_left == 0 && client.head.empty()) answered(client);
+  }
+
+  // Returns what follows the head; while the head is incomplete it is kept, and nothing follows.
+  static std::string_view take_head(Client& client, std::string_view bytes) {
+    client.head += bytes;
+    const size_t end = client.head.find("\r\n\r\n");
+    if (end == std::string::npos) return {};
+    constexpr std::string_view kLength = "Content-Length: ";
+    const size_t length = client.head.find(kLength);
+    if (length < end)
+      std::from_chars(client.head.data() + length + kLength.size(), client.head.data() + end, client.body_left);
+    bytes.remove_prefix(bytes.size() - (client.head.size() - end - 4));
+    client.head.clear();
+    return bytes;
+  }
+
+  void answered(Client& client) {
+    report_.latencies.push_back(static_cast<float>(Microseconds(Clock::now() - client.since).count()));
+    ++done_;
+    if (new_connections_)
+      drop(client);
+    else
+      client.state = State::kIdle;
+    next(client);
+  }
+
+  void fail(Client& client, const std::string& why) {
+    ++report_.failed[why];
+    ++done_;
+    drop(client);
+    next(client);
+  }
+
+  void next(Client& client) {
+    if (open_loop_)
+      idle_.push_back(&client);
+    else
+      ready_.push_back(&client);
+    if (starting_) return;  // the loop below is on the stack already: a failing connect must not recurse
+    starting_ = true;
+    while (!ready_.empty()) {
+      Client& ready = *ready_.back();
+      ready_.pop_back();
+      begin(ready);
+    }
+    starting_ = false;
+  }
+
+  void fail_late_ones() {
+    const auto now = Clock::now();
+    next_timeout_scan_ = now + std::chrono::milliseconds(200);
+    const auto limit = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options_.timeout_s));
+    for (Client& client : clients_) {
+      const bool waits = client.state == State::kConnecting || client.state == State::kWaiting;
+      if (waits && now - client.since > limit)
+        fail(client, client.state == State::kConnecting ? "connect: timeout" : "timeout");
+    }
+  }
+
+  static void drop(Client& client) {
+    if (client.fd >= 0) close(client.fd);
+    client.fd = -1;
+    client.state = State::kClosed;
+  }
+
+  static std::string reason(int error) {
+    return error == ECONNRESET || error == EPIPE ? "reset" : std::strerror(error);
+  }
+
+  void watch(int operation, Client& client, uint32_t events) const {
+    epoll_event event{.events = events, .data = {.ptr = &client}};
+    epoll_ctl(epoll_, operation, client.fd, &event);
+  }
+
+  const Options& options_;
+  const bool new_connections_;
+  const bool open_loop_;
+  std::vector<Client> clients_;
+  std::vector<Client*> idle_;   // open loop: who may take the next request
+  std::vector<Client*> ready_;  // closed loop: who begins its next request
+  bool starting_ = false;
+  std::deque<Clock::time_point> backlog_;  // open loop: due and not sent
+  uint64_t next_ = 0;
+  uint64_t begun_ = 0;
+  uint64_t done_ = 0;
+  Clock::time_point start_;
+  Clock::time_point end_;
+  Clock::time_point next_timeout_scan_;
+  int epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  Report report_;
+};
+
+}  // namespace
+
+Report run_requests(const Options& options) { return Requests(options).run(); }
+
+}  // namespace load

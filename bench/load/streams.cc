@@ -1,0 +1,92 @@
+// The modes that do not speak HTTP: dial, bulk, idle.
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "bench/load/load.h"
+
+namespace load {
+namespace {
+
+constexpr size_t kChunkBytes = 256 * 1024;
+
+// One byte there and back.
+bool echoes(int fd) {
+  char byte = 'l';
+  return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 && recv(fd, &byte, 1, 0) == 1;
+}
+
+}  // namespace
+
+Report run_dial(const Options& options) {
+  Report report;
+  const Measured measured(report);
+  const auto end = Clock::now() + std::chrono::duration<double>(options.seconds);
+  for (uint64_t number = 0; options.total != 0 ? number < options.total : Clock::now() < end; ++number) {
+    const auto start = Clock::now();
+    const int fd = connect_or_die(options);
+    if (echoes(fd))
+      report.latencies.push_back(static_cast<float>(Microseconds(Clock::now() - start).count()));
+    else
+      ++report.failed["no echo"];
+    close(fd);
+  }
+  return report;
+}
+
+// Bytes are counted where this program sees them: sent and taken by the kernel, or received.
+Report run_bulk(const Options& options) {
+  const bool up = options.mode == "bulk-up";
+  std::vector<pollfd> sockets;
+  for (int i = 0; i < options.connections; ++i)
+    sockets.push_back(
+        {.fd = connect_or_die(options), .events = static_cast<short>(up ? POLLOUT : POLLIN), .revents = 0});
+  const auto chunk = std::make_unique<char[]>(kChunkBytes);
+  Report report;
+  {
+    const Measured measured(report);
+    const auto end = Clock::now() + std::chrono::duration<double>(options.seconds);
+    while (Clock::now() < end) {
+      poll(sockets.data(), sockets.size(), 100);
+      for (const pollfd& socket : sockets) {
+        if (socket.revents == 0) continue;
+        const ssize_t moved = up ? send(socket.fd, chunk.get(), kChunkBytes, MSG_NOSIGNAL | MSG_DONTWAIT)
+                                 : recv(socket.fd, chunk.get(), kChunkBytes, MSG_DONTWAIT);
+        if (moved > 0)
+          report.bytes += static_cast<uint64_t>(moved);
+        else if (moved == 0 || errno != EAGAIN)
+          ++report.failed[moved == 0 ? "closed" : std::strerror(errno)];
+      }
+      if (!report.failed.empty()) break;
+    }
+  }
+  for (const pollfd& socket : sockets) close(socket.fd);
+  return report;
+}
+
+Report run_idle(const Options& options) {
+  Report report;
+  std::vector<int> sockets;
+  for (int i = 0; i < options.connections; ++i) {
+    sockets.push_back(connect_or_die(options));
+    if (!echoes(sockets.back())) ++report.failed["no echo at first"];
+  }
+  {
+    const Measured measured(report);
+    char byte = 0;
+    while (read(STDIN_FILENO, &byte, 1) > 0) {
+    }
+  }
+  for (const int fd : sockets) {
+    if (!echoes(fd)) ++report.failed["no echo at last"];
+    close(fd);
+  }
+  return report;
+}
+
+}  // namespace load
