@@ -31,10 +31,9 @@ class Acceptor {
  private:
   friend class EpollBackend;
   friend class UringBackend;
-  void accepted(int fd);
-  void failed(int error);  // decides between back-off and death
-  void stopped();          // the back end's promise that nothing more comes
   void start();
+  void accepted(UniqueFd connection) { on_accept_(std::move(connection)); }
+  void ended(int error);  // the back end takes no more: goes on, backs off or gives up
 
   Loop& loop_;
   UniqueFd listener_;

@@ -5,12 +5,12 @@
 // Two back ends carry operations out, with the same meaning: io_uring, and epoll where a node forbids io_uring.
 #pragma once
 
-#include <atomic>
 #include <coroutine>
 #include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "common/result.h"
 #include "userspace-proxy/ring/buffer.h"
@@ -52,7 +52,6 @@ class TurnHook {
   TurnHook() = default;
   TurnHook(const TurnHook&) = delete;
   TurnHook& operator=(const TurnHook&) = delete;
-  [[nodiscard]] bool queued() const { return back_ != nullptr; }
 
  protected:
   virtual ~TurnHook() { leave(); }
@@ -60,9 +59,19 @@ class TurnHook {
  private:
   friend class Loop;
   virtual void turn_end() = 0;
-  void leave();
-  TurnHook* next_ = nullptr;
-  TurnHook** back_ = nullptr;
+  [[nodiscard]] bool queued() const { return next_ != this; }
+  void enter_before(TurnHook& other) {
+    next_ = &other;
+    previous_ = std::exchange(other.previous_, this);
+    previous_->next_ = this;
+  }
+  void leave() {
+    previous_->next_ = next_;
+    next_->previous_ = previous_;
+    next_ = previous_ = this;
+  }
+  TurnHook* next_ = this;  // a ring, closed by the loop's own hook
+  TurnHook* previous_ = this;
 };
 
 class Loop {
@@ -98,6 +107,8 @@ class Loop {
   friend class SocketState;
   friend class Acceptor;
   friend class Backend;
+  friend class EpollBackend;
+  friend class UringBackend;
   explicit Loop(const LoopOptions& options);
   void flush_hooks();
 
@@ -107,8 +118,9 @@ class Loop {
   TimerWheel timers_;
   LoopCounters counters_;
   Mailbox mailbox_;
-  TurnHook* hooks_ = nullptr;
-  TurnHook** hooks_end_ = &hooks_;
+  struct HookRing : TurnHook {
+    void turn_end() override {}
+  } hooks_;
   bool stopped_ = false;
   std::unique_ptr<Backend> backend_;
 };

@@ -13,6 +13,7 @@
 
 namespace leat::ring {
 
+class OperationQueue;
 class SocketState;
 
 // An operation in flight is never moved; one socket has at most one of each kind, connect counting as a send.
@@ -22,11 +23,36 @@ struct Operation {
   Operation(Kind which, SocketState* of) : kind(which), socket(of) {}
 
   Kind kind;
-  bool starved = false;     // a receive that waits for a block of the pool
-  int error = 0;            // the outcome: 0 or a positive errno
-  SocketState* socket;      // null: the socket was closed before
-  Operation* next = nullptr;  // in a back end's queue
+  int error = 0;        // the outcome: 0 or a positive errno
+  SocketState* socket;  // null: the socket was closed before
+  OperationQueue* in = nullptr;  // a back end's queue, while the kernel does not hold it
+  Operation* next = nullptr;
+  Operation* previous = nullptr;
   std::coroutine_handle<> waiter{};
+};
+
+// First in, first out, with removal from anywhere.
+class OperationQueue {
+ public:
+  [[nodiscard]] bool empty() const { return first_ == nullptr; }
+  [[nodiscard]] Operation* first() const { return first_; }
+  [[nodiscard]] Operation* last() const { return last_; }
+  void push(Operation& operation) {
+    operation.in = this;
+    operation.previous = last_;
+    operation.next = nullptr;
+    (last_ ? last_->next : first_) = &operation;
+    last_ = &operation;
+  }
+  void remove(Operation& operation) {
+    (operation.previous ? operation.previous->next : first_) = operation.next;
+    (operation.next ? operation.next->previous : last_) = operation.previous;
+    operation.in = nullptr;
+  }
+
+ private:
+  Operation* first_ = nullptr;
+  Operation* last_ = nullptr;
 };
 
 struct ReceiveOperation : Operation {
@@ -41,7 +67,7 @@ struct SendOperation : Operation {
 
 struct ConnectOperation : Operation {
   explicit ConnectOperation(SocketState* of) : Operation(Kind::kConnect, of) {}
-  sockaddr_in6 address{};  // or a sockaddr_in
+  sockaddr_storage address;
   socklen_t address_bytes = 0;
 };
 

@@ -3,7 +3,7 @@
 // the descriptor is closed when nothing is in flight any more. Operations on a closed socket complete at once with ECANCELED.
 #pragma once
 
-#include <memory>
+#include <optional>
 
 #include "common/ip.h"
 #include "common/unique_fd.h"
@@ -93,9 +93,10 @@ class Socket::Connect : ConnectOperation {
 
  private:
   friend class Socket;
-  Connect(Loop* loop, SocketState* of, const SocketAddress& to, Clock::time_point deadline);
-  SocketAddress to_;
+  Connect(SocketState* of, const SocketAddress& to, Clock::time_point deadline);
+  void timed_out();
   Clock::time_point deadline_;
+  bool late_ = false;
   std::optional<Timer> timer_;
 };
 

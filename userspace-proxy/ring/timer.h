@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <utility>
 
 namespace leat::ring {
 
@@ -23,7 +24,7 @@ class Timer {
 
   void arm(Clock::time_point deadline);  // replaces an earlier deadline
   void cancel();                         // nothing if not armed
-  [[nodiscard]] bool armed() const { return next_ != nullptr; }
+  [[nodiscard]] bool armed() const { return back_ != nullptr; }
 
  private:
   friend class TimerWheel;
@@ -50,14 +51,21 @@ class TimerWheel {
 
  private:
   friend class Timer;
-  // Five levels of 64 slots, 1 ms to 12 days; a later deadline waits in the last slot and is sorted in again when that comes round.
-  static constexpr unsigned kLevels = 5;
+  // A timer's level is the highest group of six bits in which its tick differs from the wheel's, its slot is that group. So whatever is in
+  // the lowest level that is not empty comes first, and a slot is sorted into lower levels when the wheel reaches it.
   static constexpr unsigned kBits = 6;
   static constexpr unsigned kSlots = 1u << kBits;
+  static constexpr unsigned kLevels = 7;  // 2^42 ms, 139 years: later deadlines are cut to that
+  static constexpr uint64_t kLastTick = (uint64_t{1} << (kBits * kLevels)) - 1;
 
+  struct Position {
+    unsigned level;
+    unsigned slot;
+    uint64_t tick;  // when the slot begins
+  };
+  [[nodiscard]] bool first_slot(Position& found) const;
   void insert(Timer& timer);
   void remove(Timer& timer);
-  void cascade(unsigned level);
 
   struct Level {
     uint64_t occupied = 0;  // a bit a slot
