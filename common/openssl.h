@@ -7,6 +7,8 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <fmt/format.h>
+
 #include <memory>
 #include <string>
 #include <string_view>
@@ -57,6 +59,13 @@ inline Certificate certificate_from_der(std::string_view der) {
   if (certificate && at != reinterpret_cast<const unsigned char*>(der.data()) + der.size()) certificate.reset();
   if (!certificate) ERR_clear_error();
   return certificate;
+}
+
+// A certificate's serial number in lower-case hexadecimal, as in logs and `leat certificates`.
+inline std::string serial_text(const X509* certificate) {
+  const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate);
+  const unsigned char* bytes = ASN1_STRING_get0_data(serial);
+  return fmt::format("{:02x}", fmt::join(bytes, bytes + ASN1_STRING_length(serial), ""));
 }
 
 }  // namespace leat::ssl

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "common/openssl.h"
 #include "userspace-proxy/ring/buffer.h"
 #include "userspace-proxy/tls/credentials.h"
 #include "userspace-proxy/tls/failure.h"
+#include "userspace-proxy/tls/handshake.h"
+#include "userspace-proxy/tls/wire.h"
 
 namespace leat::tls {
 
@@ -26,23 +29,20 @@ class Channel {
   // The accepting side: the peer must prove any identity of our trust domain.
   static Channel server(CredentialsPtr credentials, ring::BufferPool& pool);
 
-  Channel(Channel&&) noexcept = default;
-  Channel& operator=(Channel&&) noexcept = default;
-
   // Stores received bytes; runs nothing, so that the caller decides when a handshake (about 740 us of CPU) gets its turn.
-  void feed(ring::Chain&& ciphertext);
-  // TCP ended. Without an earlier close_notify the next step fails with kTruncated.
+  void feed(ring::Chain&& ciphertext) { wire_->input.append(std::move(ciphertext)); }
+  // TCP ended. Without an earlier close_notify, what runs out of bytes fails with kTruncated.
   void feed_end() { ended_ = true; }
 
   // Takes the handshake as far as the bytes allow; a client's first call makes its ClientHello.
   State handshake();
-  // Appends decrypted bytes to `plaintext`, which then owns pool blocks. Stops early, with bytes left (stalled()), when the pool is dry:
-  // stop receiving, call again once blocks are back.
+  // Appends decrypted bytes to `plaintext`, which then owns pool blocks. Stops early (stalled()) when the pool is dry: stop receiving, call
+  // again once blocks are back.
   State read(ring::Chain& plaintext);
   // Encrypts from the front of `plaintext` into the output, in records of up to 16 KiB that span slices, until it is empty, the output
   // holds `output_limit` bytes or the pool is dry. What was not taken stays in the chain.
   State write(ring::Chain& plaintext, size_t output_limit);
-  // Sends close_notify.
+  // Sends close_notify, once; nothing can be written after it.
   void close();
 
   // Everything to send so far. Never touches OpenSSL.
@@ -50,34 +50,27 @@ class Channel {
   [[nodiscard]] size_t output_size() const { return wire_->output.size(); }
 
   [[nodiscard]] State state() const { return state_; }
-  [[nodiscard]] bool stalled() const { return wire_->stalled; }  // the pool was dry; counts as back-pressure, not as a failure
+  // The pool was dry in the last call: back-pressure, not a failure.
+  [[nodiscard]] bool stalled() const { return wire_->stalled; }
   [[nodiscard]] const Failure& failure() const { return failure_; }
   // The verified peer; only once the handshake is through.
   [[nodiscard]] const PeerCertificate& peer() const { return peer_; }
 
  private:
-  // What OpenSSL's BIO sees: it has a fixed address, the Channel moves.
-  struct Wire {
-    ring::BufferPool* pool;
-    ring::Chain input;
-    ring::Chain output;
-    bool stalled = false;
-  };
-  struct Handshake;  // needed until the peer is known
-  friend struct ChannelCallbacks;
-
   Channel(CredentialsPtr credentials, std::vector<SpiffeId> expected, ring::BufferPool& pool, bool is_server);
-  State fail(Failure failure);
-  State fail_from(int ssl_result);
+  void opened();
+  State stopped(int result);  // after an OpenSSL call that did not succeed
+  State fail(FailureKind kind, std::string message, uint8_t alert = 0);
 
   CredentialsPtr credentials_;
-  std::unique_ptr<Wire> wire_;
-  std::unique_ptr<Handshake> handshake_;
+  std::unique_ptr<Wire> wire_;            // OpenSSL holds its address; the Channel moves
+  std::unique_ptr<Handshake> handshake_;  // until the handshake is through
   ssl::Connection ssl_;
   PeerCertificate peer_;
   Failure failure_;
   State state_ = State::kHandshaking;
   bool ended_ = false;
+  bool close_sent_ = false;
 };
 
 }  // namespace leat::tls
