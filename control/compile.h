@@ -102,7 +102,4 @@ class Compiler {
   std::vector<AliasKey> held_;
 };
 
-// Settings of a mesh whose Mesh object says nothing.
-v1::MeshSettings default_settings();
-
 }  // namespace leat::control

@@ -1,0 +1,147 @@
+#include "control/field.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace leat::control {
+
+int Field::line_of(const YAML::Node& node, int otherwise, const FindingSink& sink) {
+  // A value that was left out ("spec:") has no mark of its own.
+  return node.IsDefined() && !node.Mark().is_null() ? sink.first_line + node.Mark().line + 1 : otherwise;
+}
+
+std::string Field::path_below(std::string_view name) const {
+  return path_.empty() ? std::string(name) : fmt::format("{}.{}", path_, name);
+}
+
+Field Field::operator[](std::string_view name) const {
+  YAML::Node below;
+  if (node_.IsDefined() && node_.IsMap()) {
+    const YAML::Node& constant = node_;  // the other operator[] would insert
+    const YAML::Node found = constant[std::string(name)];
+    if (found.IsDefined()) below.reset(found);
+  } else if (present()) {
+    error("must be a mapping of fields");
+  }
+  const int line = line_of(below, line_, *sink_);
+  return Field(std::move(below), path_below(name), line, *sink_);
+}
+
+std::vector<Field> Field::items() const {
+  std::vector<Field> fields;
+  if (!present()) return fields;
+  if (!node_.IsSequence()) {
+    error("must be a list");
+    return fields;
+  }
+  for (size_t i = 0; i < node_.size(); ++i) {
+    fields.push_back(Field(node_[i], fmt::format("{}[{}]", path_, i), line_of(node_[i], line_, *sink_), *sink_));
+  }
+  return fields;
+}
+
+std::vector<std::pair<std::string, Field>> Field::entries() const {
+  std::vector<std::pair<std::string, Field>> fields;
+  if (!present()) return fields;
+  if (!node_.IsMap()) {
+    error("must be a mapping");
+    return fields;
+  }
+  for (const auto& entry : node_) {
+    if (!entry.first.IsScalar()) continue;  // no field has such a name, and Kubernetes refuses it
+    const std::string& key = entry.first.Scalar();
+    fields.emplace_back(key, Field(entry.second, path_below(key), line_of(entry.first, line_, *sink_), *sink_));
+  }
+  return fields;
+}
+
+std::optional<std::string> Field::text() const {
+  if (!present()) return std::nullopt;
+  if (node_.IsScalar()) return node_.Scalar();
+  error("must be a text");
+  return std::nullopt;
+}
+
+std::optional<bool> Field::boolean() const {
+  if (!present()) return std::nullopt;
+  if (node_.IsScalar() && node_.Scalar() == "true") return true;
+  if (node_.IsScalar() && node_.Scalar() == "false") return false;
+  error("must be true or false");
+  return std::nullopt;
+}
+
+std::optional<uint16_t> Field::port() const {
+  const auto value = text();
+  if (!value) return std::nullopt;
+  const auto number = parse_port(*value);
+  if (!number) error(fmt::format("must be a port, 1 to 65535, not '{}'", *value));
+  return number;
+}
+
+std::optional<IpAddress> Field::address() const {
+  const auto value = text();
+  if (!value) return std::nullopt;
+  const auto parsed = IpAddress::parse(*value);
+  if (!parsed) error(fmt::format("must be an IP address, not '{}'", *value));
+  return parsed;
+}
+
+std::optional<uint64_t> Field::duration_ms() const {
+  const auto value = text();
+  if (!value) return std::nullopt;
+  const auto parsed = parse_duration_ms(*value);
+  if (!parsed) error(fmt::format("must be a duration like 5s, 500ms or 1h30m, not '{}'", *value));
+  return parsed;
+}
+
+Labels Field::labels() const {
+  Labels all;
+  for (const auto& [key, value] : entries()) {
+    if (auto some = value.text()) all.emplace(key, std::move(*some));
+  }
+  return all;
+}
+
+void Field::fatal(std::string message) const {
+  sink_->usable = false;
+  error(std::move(message));
+}
+
+void Field::report(Severity severity, std::string message) const {
+  sink_->findings.push_back(make_finding(severity, {sink_->file, line_}, sink_->object, path_, std::move(message)));
+}
+
+std::optional<uint64_t> parse_duration_ms(std::string_view text) {
+  struct Unit {
+    std::string_view name;
+    uint64_t ms;
+  };
+  static constexpr Unit kUnits[] = {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
+  constexpr uint64_t kYearMs = 365ull * 24 * 3'600'000;
+  if (text.empty()) return std::nullopt;
+  uint64_t total = 0;
+  while (!text.empty()) {
+    uint64_t count = 0;
+    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (status != std::errc{} || count > kYearMs) return std::nullopt;
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    const size_t unit_length = std::min(text.find_first_of("0123456789"), text.size());
+    const auto unit = std::ranges::find(kUnits, text.substr(0, unit_length), &Unit::name);
+    if (unit == std::end(kUnits)) return std::nullopt;
+    total += count * unit->ms;
+    if (total > kYearMs) return std::nullopt;
+    text.remove_prefix(unit_length);
+  }
+  return total;
+}
+
+std::optional<uint16_t> parse_port(std::string_view text) {
+  uint32_t number = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (status != std::errc{} || end != text.data() + text.size() || number == 0 || number > 65535) return std::nullopt;
+  return static_cast<uint16_t>(number);
+}
+
+}  // namespace leat::control

@@ -1,0 +1,190 @@
+#include "control/known_fields.h"
+
+#include <algorithm>
+#include <set>
+#include <span>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace leat::control {
+namespace {
+
+// One mapping of a kind: where it stands ("[]": any element of a list, "*": any key) and the fields it may have, separated by spaces.
+// A mapping that has no level here is not looked into.
+struct Level {
+  std::string_view path;
+  std::string_view fields;
+};
+
+constexpr std::string_view kTop = "apiVersion kind metadata spec status";
+constexpr std::string_view kAnyKey = "*";
+
+constexpr Level kMetadata[] = {
+    {"metadata",
+     "annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation labels managedFields "
+     "name namespace ownerReferences resourceVersion selfLink uid"},
+    {"metadata.labels", kAnyKey},
+    {"metadata.annotations", kAnyKey},
+    {"metadata.ownerReferences[]", "apiVersion blockOwnerDeletion controller kind name uid"},
+};
+
+constexpr Level kNamespaceOrNode[] = {{"", kTop}};
+
+constexpr std::string_view kContainer =
+    "args command env envFrom image imagePullPolicy lifecycle livenessProbe name ports readinessProbe resizePolicy resources restartPolicy "
+    "restartPolicyRules securityContext startupProbe stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices "
+    "volumeMounts workingDir";
+constexpr std::string_view kContainerPort = "containerPort hostIP hostPort name protocol";
+constexpr std::string_view kProbe =
+    "exec failureThreshold grpc httpGet initialDelaySeconds periodSeconds successThreshold tcpSocket terminationGracePeriodSeconds "
+    "timeoutSeconds";
+
+constexpr Level kPod[] = {
+    {"", kTop},
+    {"spec",
+     "activeDeadlineSeconds affinity automountServiceAccountToken containers dnsConfig dnsPolicy enableServiceLinks ephemeralContainers "
+     "hostAliases hostIPC hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets initContainers nodeName nodeSelector os "
+     "overhead preemptionPolicy priority priorityClassName readinessGates resourceClaims resources restartPolicy runtimeClassName "
+     "schedulerName schedulingGates securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
+     "terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes"},
+    {"spec.containers[]", kContainer},
+    {"spec.containers[].ports[]", kContainerPort},
+    {"spec.containers[].livenessProbe", kProbe},
+    {"spec.containers[].readinessProbe", kProbe},
+    {"spec.containers[].startupProbe", kProbe},
+    {"spec.initContainers[]", kContainer},
+    {"spec.initContainers[].ports[]", kContainerPort},
+    {"spec.initContainers[].livenessProbe", kProbe},
+    {"spec.initContainers[].readinessProbe", kProbe},
+    {"spec.initContainers[].startupProbe", kProbe},
+    {"status",
+     "allocatedResources conditions containerStatuses ephemeralContainerStatuses extendedResourceClaimStatus hostIP hostIPs "
+     "initContainerStatuses message nominatedNodeName observedGeneration phase podIP podIPs qosClass reason resize resourceClaimStatuses "
+     "resources startTime"},
+    {"status.conditions[]", "lastProbeTime lastTransitionTime message observedGeneration reason status type"},
+    {"status.podIPs[]", "ip"},
+};
+
+constexpr Level kService[] = {
+    {"", kTop},
+    {"spec",
+     "allocateLoadBalancerNodePorts clusterIP clusterIPs externalIPs externalName externalTrafficPolicy healthCheckNodePort "
+     "internalTrafficPolicy ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP loadBalancerSourceRanges ports "
+     "publishNotReadyAddresses selector sessionAffinity sessionAffinityConfig trafficDistribution type"},
+    {"spec.ports[]", "appProtocol name nodePort port protocol targetPort"},
+    {"spec.selector", kAnyKey},
+};
+
+constexpr Level kEndpointSlice[] = {
+    {"", "addressType apiVersion endpoints kind metadata ports"},
+    {"endpoints[]", "addresses conditions deprecatedTopology hints hostname nodeName targetRef zone"},
+    {"endpoints[].conditions", "ready serving terminating"},
+    {"ports[]", "appProtocol name port protocol"},
+};
+
+constexpr Level kPeerAuthentication[] = {
+    {"", kTop},
+    {"spec", "mtls portLevelMtls selector"},
+    {"spec.selector", "matchLabels"},
+    {"spec.selector.matchLabels", kAnyKey},
+    {"spec.mtls", "mode"},
+    {"spec.portLevelMtls", kAnyKey},
+    {"spec.portLevelMtls.*", "mode"},
+};
+
+constexpr Level kMesh[] = {
+    {"", kTop},
+    {"spec", "certificateLifetime connectTimeout drainTimeout noProxyTimeout rootNamespace sameNode trustDomain"},
+};
+
+struct KindLevels {
+  std::string_view kind;
+  std::span<const Level> levels;
+};
+constexpr KindLevels kKinds[] = {
+    {Namespace::kKind, kNamespaceOrNode}, {Node::kKind, kNamespaceOrNode},
+    {Pod::kKind, kPod},                   {Service::kKind, kService},
+    {EndpointSlice::kKind, kEndpointSlice}, {PeerAuthentication::kKind, kPeerAuthentication},
+    {Mesh::kKind, kMesh},
+};
+
+std::vector<std::string_view> split_words(std::string_view words) {
+  std::vector<std::string_view> all;
+  while (!words.empty()) {
+    const size_t end = std::min(words.find(' '), words.size());
+    all.push_back(words.substr(0, end));
+    words.remove_prefix(std::min(end + 1, words.size()));
+  }
+  return all;
+}
+
+// Edits (insert, delete, replace a letter) from one word to the other.
+size_t edit_distance(std::string_view from, std::string_view to) {
+  std::vector<size_t> row(to.size() + 1);
+  for (size_t j = 0; j <= to.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= from.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= to.size(); ++j) {
+      const size_t replaced = diagonal + (from[i - 1] == to[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
+    }
+  }
+  return row.back();
+}
+
+std::string unknown_field(std::string_view name, const std::vector<std::string_view>& known) {
+  const auto nearest = std::ranges::min_element(known, {}, [&](std::string_view one) { return edit_distance(name, one); });
+  if (nearest != known.end() && edit_distance(name, *nearest) <= 2) return fmt::format("unknown field, ignored; did you mean '{}'?", *nearest);
+  return "unknown field, ignored";
+}
+
+class Walk {
+ public:
+  explicit Walk(std::string_view kind) : levels_(std::ranges::find(kKinds, kind, &KindLevels::kind)->levels) {}
+
+  void visit(const Field& field, const std::string& path) const {
+    if (!field.present()) return;
+    if (field.node().IsSequence()) {
+      if (!reaches(path + "[]")) return;
+      for (const Field& item : field.items()) visit(item, path + "[]");
+    } else if (field.node().IsMap()) {
+      visit_mapping(field, path);
+    }
+  }
+
+ private:
+  void visit_mapping(const Field& mapping, const std::string& path) const {
+    const Level* level = find(path);
+    if (level == nullptr) return;
+    const bool any_key = level->fields == kAnyKey;
+    const std::vector<std::string_view> known = split_words(level->fields);
+    std::set<std::string> seen;
+    for (const auto& [name, below] : mapping.entries()) {
+      if (!seen.insert(name).second) below.error("given twice; the first one counts");
+      if (!any_key && std::ranges::find(known, name) == known.end()) {
+        below.error(unknown_field(name, known));
+        continue;
+      }
+      const std::string_view step = any_key ? kAnyKey : std::string_view(name);
+      visit(below, path.empty() ? std::string(step) : fmt::format("{}.{}", path, step));
+    }
+  }
+
+  [[nodiscard]] const Level* find(std::string_view path) const {
+    for (const auto levels : {levels_, std::span<const Level>(kMetadata)}) {
+      const auto found = std::ranges::find(levels, path, &Level::path);
+      if (found != levels.end()) return &*found;
+    }
+    return nullptr;
+  }
+  [[nodiscard]] bool reaches(std::string_view path) const { return find(path) != nullptr; }
+
+  std::span<const Level> levels_;
+};
+
+}  // namespace
+
+void check_known_fields(std::string_view kind, const Field& root) { Walk(kind).visit(root, ""); }
+
+}  // namespace leat::control

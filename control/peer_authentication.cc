@@ -1,0 +1,83 @@
+#include "control/peer_authentication.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace leat::control {
+namespace {
+
+// A policy without a date, as files written by hand have it, is younger than one that has one.
+bool is_older(const PeerAuthentication* left, const PeerAuthentication* right) {
+  const auto rank = [](const PeerAuthentication& policy) {
+    return std::make_tuple(policy.meta.created.empty(), std::string_view(policy.meta.created), policy.meta.name);
+  };
+  return rank(*left) < rank(*right);
+}
+
+v1::Finding loses_to(const PeerAuthentication& loser, const PeerAuthentication& winner, std::string_view where) {
+  return finding_on(Severity::kError, loser, "spec",
+                    fmt::format("has no effect on {}: {} holds there and comes first", where, describe(winner.kKind, winner.meta.name)));
+}
+
+}  // namespace
+
+PeerPolicies::PeerPolicies(const ObjectSet& objects, const std::string& root_namespace, Findings& findings) {
+  std::vector<const PeerAuthentication*> policies;
+  for (const auto& [name, policy] : objects.all<PeerAuthentication>()) policies.push_back(&policy);
+  std::ranges::sort(policies, is_older);
+
+  std::map<std::string, const PeerAuthentication*> namespace_policies;
+  for (const PeerAuthentication* policy : policies) {
+    const std::string& ns = policy->meta.name.ns;
+    if (!policy->selector.empty()) {
+      workload_policies_[ns].push_back({.policy = policy});
+      continue;
+    }
+    const bool mesh_wide = ns == root_namespace;
+    const auto [winner, first] = namespace_policies.emplace(ns, policy);
+    if (!first) {
+      findings.push_back(loses_to(*policy, *winner->second, mesh_wide ? "the mesh" : "namespace " + ns));
+    } else if (mesh_wide) {
+      mesh_mode_ = policy->mode;
+    } else {
+      namespace_modes_[ns] = policy->mode;
+    }
+  }
+}
+
+PodMtls PeerPolicies::for_pod(const Pod& pod, Findings& findings) {
+  const std::string& ns = pod.meta.name.ns;
+  Mode mode = mesh_mode_;
+  if (const auto space = namespace_modes_.find(ns); space != namespace_modes_.end() && space->second) mode = space->second;
+  PodMtls result{.mode = mode.value_or(v1::MTLS_PERMISSIVE)};
+
+  const auto candidates = workload_policies_.find(ns);
+  if (candidates == workload_policies_.end()) return result;
+  const PeerAuthentication* winner = nullptr;
+  for (WorkloadPolicy& candidate : candidates->second) {
+    if (!selects(candidate.policy->selector, pod.meta.labels)) continue;
+    candidate.used = true;
+    if (winner == nullptr) {
+      winner = candidate.policy;
+    } else if (!std::exchange(candidate.conflict_named, true)) {
+      findings.push_back(loses_to(*candidate.policy, *winner, describe(Pod::kKind, pod.meta.name)));
+    }
+  }
+  if (winner == nullptr) return result;
+  result.mode = winner->mode.value_or(result.mode);
+  for (const auto& [port, port_mode] : winner->port_modes) {
+    if (port_mode && *port_mode != result.mode) result.ports.emplace(port, *port_mode);
+  }
+  return result;
+}
+
+void PeerPolicies::report_unused(Findings& findings) const {
+  for (const auto& [ns, policies] : workload_policies_) {
+    for (const WorkloadPolicy& candidate : policies) {
+      if (!candidate.used) findings.push_back(finding_on(Severity::kWarning, *candidate.policy, "spec.selector", "selects no pod"));
+    }
+  }
+}
+
+}  // namespace leat::control

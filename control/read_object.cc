@@ -1,0 +1,259 @@
+#include "control/read_object.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "control/settings.h"
+
+namespace leat::control {
+namespace {
+
+constexpr std::string_view kServiceNameLabel = "kubernetes.io/service-name";
+constexpr std::string_view kPodTemplateHash = "pod-template-hash";
+
+// The controller's name; of a ReplicaSet that a Deployment made, the Deployment's: it is what people know the pods by.
+std::string read_owner(const Field& metadata, const Labels& labels) {
+  for (const Field& reference : metadata["ownerReferences"].items()) {
+    if (reference["controller"].boolean() != true) continue;
+    std::string owner = reference["name"].text_or();
+    const auto hash = labels.find(std::string(kPodTemplateHash));
+    if (hash != labels.end() && owner.ends_with("-" + hash->second)) owner.resize(owner.size() - hash->second.size() - 1);
+    return owner;
+  }
+  return "";
+}
+
+bool is_tcp(const Field& protocol) { return protocol.text_or("TCP") == "TCP"; }
+
+// ---- Namespace, Node
+
+Object read_namespace(const Field&, Meta meta) { return Namespace{std::move(meta)}; }
+Object read_node(const Field&, Meta meta) { return Node{std::move(meta)}; }
+
+// ---- Pod
+
+std::vector<ContainerPort> read_container_ports(const Field& container) {
+  std::vector<ContainerPort> ports;
+  for (const Field& entry : container["ports"].items()) {
+    const auto number = entry["containerPort"].port();
+    if (number && is_tcp(entry["protocol"])) ports.push_back({entry["name"].text_or(), *number});
+  }
+  return ports;
+}
+
+void read_probe_port(const Field& port, const std::vector<ContainerPort>& ports, std::vector<uint16_t>& probe_ports) {
+  const auto text = port.text();
+  if (!text) return;
+  if (const auto number = parse_port(*text)) {
+    probe_ports.push_back(*number);
+  } else if (const auto named = std::ranges::find(ports, *text, &ContainerPort::name); named != ports.end()) {
+    probe_ports.push_back(named->port);
+  } else {
+    port.error(fmt::format("'{}' is neither a port nor the name of a port of this container; the probe can't be let through", *text));
+  }
+}
+
+void read_container(const Field& container, Pod& pod) {
+  const std::vector<ContainerPort> ports = read_container_ports(container);
+  for (const char* probe : {"readinessProbe", "livenessProbe", "startupProbe"}) {
+    for (const char* action : {"httpGet", "tcpSocket", "grpc"}) read_probe_port(container[probe][action]["port"], ports, pod.probe_ports);
+  }
+  pod.ports.insert(pod.ports.end(), ports.begin(), ports.end());
+}
+
+void read_pod_addresses(const Field& status, Pod& pod) {
+  const auto add = [&pod](std::optional<IpAddress> address) {
+    if (address && std::ranges::find(pod.addresses, *address) == pod.addresses.end()) pod.addresses.push_back(*address);
+  };
+  add(status["podIP"].address());
+  for (const Field& entry : status["podIPs"].items()) add(entry["ip"].address());
+}
+
+Object read_pod(const Field& root, Meta meta) {
+  Pod pod{.meta = std::move(meta)};
+  const Field spec = root["spec"];
+  const Field status = root["status"];
+  pod.node = spec["nodeName"].text_or();
+  pod.service_account = spec["serviceAccountName"].text_or(spec["serviceAccount"].text_or("default"));
+  pod.host_network = spec["hostNetwork"].boolean().value_or(false);
+  for (const Field& container : spec["initContainers"].items()) read_container(container, pod);
+  for (const Field& container : spec["containers"].items()) read_container(container, pod);
+  std::ranges::sort(pod.probe_ports);
+  const auto repeated = std::ranges::unique(pod.probe_ports);
+  pod.probe_ports.erase(repeated.begin(), repeated.end());
+  pod.phase = status["phase"].text_or();
+  for (const Field& condition : status["conditions"].items()) {
+    if (condition["type"].text_or() == "Ready") pod.ready = condition["status"].text_or() == "True";
+  }
+  read_pod_addresses(status, pod);
+  return pod;
+}
+
+// ---- Service
+
+TargetPort read_target_port(const Field& field, uint16_t otherwise) {
+  const auto text = field.text();
+  if (!text || *text == "0") return {otherwise, ""};  // Kubernetes reads 0 as absent
+  if (const auto number = parse_port(*text)) return {*number, ""};
+  if (text->find_first_not_of("0123456789") == std::string::npos) field.error(fmt::format("must be a port, 1 to 65535, not '{}'", *text));
+  return {0, *text};
+}
+
+void warn_unsupported_service_fields(const Field& spec) {
+  if (spec["sessionAffinity"].text_or("None") != "None") spec["sessionAffinity"].warn("not supported, ignored: each connection chooses anew");
+  if (spec["internalTrafficPolicy"].text_or("Cluster") != "Cluster") {
+    spec["internalTrafficPolicy"].warn("not supported, ignored: endpoints of all nodes are used");
+  }
+  if (spec["trafficDistribution"].present()) spec["trafficDistribution"].warn("not supported, ignored: all endpoints are used alike");
+}
+
+Object read_service(const Field& root, Meta meta) {
+  Service service{.meta = std::move(meta)};
+  const Field spec = root["spec"];
+  service.external_name = spec["type"].text_or() == "ExternalName";
+  service.publish_not_ready = spec["publishNotReadyAddresses"].boolean().value_or(false);
+  service.selector = spec["selector"].labels();
+  warn_unsupported_service_fields(spec);
+
+  const auto add_vip = [&service](const Field& field) {
+    const std::string text = field.text_or();
+    if (text == "None") service.headless = true;
+    if (text.empty() || text == "None") return;
+    const auto address = field.address();
+    if (address && std::ranges::find(service.vips, *address) == service.vips.end()) service.vips.push_back(*address);
+  };
+  add_vip(spec["clusterIP"]);
+  for (const Field& entry : spec["clusterIPs"].items()) add_vip(entry);
+
+  for (const Field& entry : spec["ports"].items()) {
+    const auto number = entry["port"].port();
+    if (!number) {
+      if (!entry["port"].present()) entry.error("has no port; left out");
+      continue;
+    }
+    if (!is_tcp(entry["protocol"])) continue;
+    service.ports.push_back({entry["name"].text_or(), *number, read_target_port(entry["targetPort"], *number), entry["appProtocol"].text_or()});
+  }
+  return service;
+}
+
+// ---- EndpointSlice
+
+Object read_endpoint_slice(const Field& root, Meta meta) {
+  EndpointSlice slice{.meta = std::move(meta)};
+  const auto label = slice.meta.labels.find(std::string(kServiceNameLabel));
+  if (label == slice.meta.labels.end()) {
+    root["metadata"]["labels"].fatal(fmt::format("no label {}: it belongs to no Service; left out", kServiceNameLabel));
+    return slice;
+  }
+  slice.service = label->second;
+  if (root["addressType"].text_or() == "FQDN") {
+    root["addressType"].fatal("FQDN is not supported, only IPv4 and IPv6; left out");
+    return slice;
+  }
+  for (const Field& entry : root["ports"].items()) {
+    const auto number = entry["port"].port();
+    if (number && is_tcp(entry["protocol"])) slice.ports.push_back({entry["name"].text_or(), *number});
+  }
+  for (const Field& entry : root["endpoints"].items()) {
+    SliceEndpoint endpoint;
+    for (const Field& address : entry["addresses"].items()) {
+      if (const auto parsed = address.address()) endpoint.addresses.push_back(*parsed);
+    }
+    const Field conditions = entry["conditions"];
+    endpoint.ready = conditions["ready"].boolean().value_or(true);
+    endpoint.serving = conditions["serving"].boolean().value_or(endpoint.ready);
+    endpoint.terminating = conditions["terminating"].boolean().value_or(false);
+    slice.endpoints.push_back(std::move(endpoint));
+  }
+  return slice;
+}
+
+// ---- PeerAuthentication
+
+// A mode that can't be read makes the policy unusable: to guess PERMISSIVE would open what was meant to be closed.
+Mode read_mode(const Field& mode) {
+  const auto text = mode.text();
+  if (!text || *text == "UNSET") return std::nullopt;
+  if (*text == "PERMISSIVE") return v1::MTLS_PERMISSIVE;
+  if (*text == "STRICT") return v1::MTLS_STRICT;
+  if (*text == "DISABLE") return v1::MTLS_DISABLE;
+  mode.fatal(fmt::format("must be UNSET, PERMISSIVE, STRICT or DISABLE, not '{}'; the policy is left out", *text));
+  return std::nullopt;
+}
+
+Object read_peer_authentication(const Field& root, Meta meta) {
+  PeerAuthentication policy{.meta = std::move(meta)};
+  const Field spec = root["spec"];
+  policy.selector = spec["selector"]["matchLabels"].labels();
+  policy.mode = read_mode(spec["mtls"]["mode"]);
+  for (const auto& [key, entry] : spec["portLevelMtls"].entries()) {
+    if (const auto port = parse_port(key)) {
+      policy.port_modes[*port] = read_mode(entry["mode"]);
+    } else {
+      entry.fatal(fmt::format("must be a port, 1 to 65535, not '{}'; the policy is left out", key));
+    }
+  }
+  if (policy.selector.empty() && !policy.port_modes.empty()) {
+    spec["portLevelMtls"].error("ignored: modes of single ports need a selector");
+    policy.port_modes.clear();
+  }
+  return policy;
+}
+
+// ---- Mesh
+
+Object read_mesh(const Field& root, Meta meta) {
+  Mesh mesh{.meta = std::move(meta), .settings = default_settings()};
+  const Field spec = root["spec"];
+  v1::MeshSettings& settings = mesh.settings;
+  if (auto domain = spec["trustDomain"].text()) settings.set_trust_domain(std::move(*domain));
+  if (auto name = spec["rootNamespace"].text()) settings.set_root_namespace(std::move(*name));
+  if (const auto same_node = spec["sameNode"].text()) {
+    if (*same_node == "direct") settings.set_same_node(v1::SAME_NODE_DIRECT);
+    else if (*same_node == "proxy") settings.set_same_node(v1::SAME_NODE_PROXY);
+    else if (*same_node == "mtls") settings.set_same_node(v1::SAME_NODE_MTLS);
+    else spec["sameNode"].fatal(fmt::format("must be direct, proxy or mtls, not '{}'", *same_node));
+  }
+  if (const auto time = spec["connectTimeout"].duration_ms()) settings.set_connect_timeout_ms(static_cast<uint32_t>(*time));
+  if (const auto time = spec["drainTimeout"].duration_ms()) settings.set_drain_timeout_ms(static_cast<uint32_t>(*time));
+  if (const auto time = spec["noProxyTimeout"].duration_ms()) settings.set_no_proxy_timeout_ms(static_cast<uint32_t>(*time));
+  if (const auto time = spec["certificateLifetime"].duration_ms()) settings.set_certificate_lifetime_s(static_cast<uint32_t>(*time / 1000));
+  if (mesh.meta.name.name != "default") root["metadata"]["name"].fatal("the Mesh object must be named 'default'; this one is left out");
+  return mesh;
+}
+
+constexpr Reader kReaders[] = {
+    {Namespace::kKind, "v1", true, read_namespace},
+    {Node::kKind, "v1", true, read_node},
+    {Pod::kKind, "v1", false, read_pod},
+    {Service::kKind, "v1", false, read_service},
+    {EndpointSlice::kKind, "discovery.k8s.io/v1", false, read_endpoint_slice},
+    {PeerAuthentication::kKind, "security.istio.io/v1 security.istio.io/v1beta1", false, read_peer_authentication},
+    {Mesh::kKind, "leat.dev/v1alpha1", true, read_mesh},
+};
+
+}  // namespace
+
+const Reader* find_reader(std::string_view kind) {
+  const auto found = std::ranges::find(kReaders, kind, &Reader::kind);
+  return found == std::end(kReaders) ? nullptr : &*found;
+}
+
+Meta read_meta(const Field& root, const Reader& reader, const std::string& default_namespace) {
+  const Field metadata = root["metadata"];
+  Meta meta;
+  meta.name.name = metadata["name"].text_or();
+  if (!reader.cluster_scoped) meta.name.ns = metadata["namespace"].text_or(default_namespace);
+  meta.uid = metadata["uid"].text_or();
+  meta.created = metadata["creationTimestamp"].text_or();
+  meta.terminating = metadata["deletionTimestamp"].present();
+  meta.labels = metadata["labels"].labels();
+  meta.annotations = metadata["annotations"].labels();
+  meta.owner = read_owner(metadata, meta.labels);
+  meta.source = {root.sink().file, root.line()};
+  return meta;
+}
+
+}  // namespace leat::control

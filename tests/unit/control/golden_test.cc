@@ -1,0 +1,136 @@
+// golden/NAME.yaml, compiled for node-a, is golden/NAME.txt to the letter. LEAT_UPDATE_GOLDEN=1 writes the .txt files anew: read the diff.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "control/compile.h"
+#include "control/parse.h"
+
+namespace leat::control {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string address_text(const std::string& wire) { return IpAddress::from_wire(wire)->text(); }
+
+std::string index_text(uint32_t index) { return index == PodSlots::kNone ? "-" : std::to_string(index); }
+
+std::string mode_text(v1::MtlsMode mode) { return v1::MtlsMode_Name(mode).substr(5); }
+
+template <typename Ports>
+std::string modes_text(v1::MtlsMode mode, const Ports& ports) {
+  std::string text = mode_text(mode);
+  for (const auto& [port, port_mode] : std::map<uint32_t, v1::MtlsMode>(ports.begin(), ports.end())) text += fmt::format(" {}={}", port, mode_text(port_mode));
+  return text;
+}
+
+template <typename List, typename ToText>
+std::string joined(const List& list, ToText to_text) {
+  std::vector<std::string> texts;
+  for (const auto& item : list) texts.push_back(to_text(item));
+  return fmt::format("[{}]", fmt::join(texts, " "));
+}
+
+void render_model(const v1::Mesh& mesh, std::string& out) {
+  const auto line = std::back_inserter(out);
+  const v1::MeshSettings& settings = mesh.settings();
+  fmt::format_to(line, "settings {} {} connect {} ms, root {}\n", settings.trust_domain(), v1::SameNode_Name(settings.same_node()),
+                 settings.connect_timeout_ms(), settings.root_namespace());
+  for (const auto& workload : mesh.workloads()) {
+    fmt::format_to(line, "workload {} {}/{} sa {} on {}{} owner {} {}{}{}{}{} mtls {} index {}\n", workload.uid(), workload.namespace_(),
+                   workload.name(), workload.service_account(), workload.node(), workload.zone().empty() ? "" : " in " + workload.zone(),
+                   workload.owner(), joined(workload.addresses(), address_text), workload.captured() ? " captured" : "",
+                   workload.local() ? " local" : "", workload.ready() ? " ready" : "", workload.terminating() ? " terminating" : "",
+                   modes_text(workload.mtls(), workload.port_mtls()), index_text(workload.pod_index()));
+  }
+  for (const auto& service : mesh.services()) {
+    fmt::format_to(line, "service {}/{} {}{} {} ports {}\n", service.namespace_(), service.name(), joined(service.vips(), address_text),
+                   service.headless() ? " headless" : "", v1::LoadBalancing_Name(service.load_balancing()),
+                   joined(service.ports(), [](const auto& port) { return fmt::format("{}:{}:{}", port.port(), port.name(), port.app_protocol()); }));
+    for (const auto& endpoint : service.endpoints()) {
+      fmt::format_to(line, "  {} {}{} {}\n", address_text(endpoint.address()), endpoint.workload_uid().empty() ? "-" : endpoint.workload_uid(),
+                     endpoint.ready() ? " ready" : "",
+                     joined(endpoint.ports(), [](const auto& port) { return fmt::format("{}>{}", port.service_port(), port.target_port()); }));
+    }
+  }
+  for (const auto& alias : mesh.aliases()) {
+    fmt::format_to(line, "alias {} {} {}{}\n", alias.id(), address_text(alias.address()),
+                   alias.has_service() ? "service " + alias.service() : alias.has_workload_uid() ? "workload " + alias.workload_uid() : "nobody",
+                   alias.remote_only() ? " remote-only" : "");
+  }
+}
+
+void render_plan(const CapturePlan& plan, std::string& out) {
+  const auto line = std::back_inserter(out);
+  for (const PlannedPod& pod : plan.pods) {
+    fmt::format_to(line, "plan pod {} index {} {} netns {} mtls {} probes {}\n", pod.uid, pod.index,
+                   joined(pod.addresses, [](const IpAddress& address) { return address.text(); }), pod.netns_path, modes_text(pod.mtls, pod.port_mtls),
+                   pod.probe_ports);
+    const Exclusions& out_of_mesh = pod.exclusions;
+    const auto cidr_text = [](const Cidr& cidr) { return cidr.text(); };
+    if (out_of_mesh == Exclusions{}) continue;
+    fmt::format_to(line, "  excludes outbound {} {} inbound {} {}\n", out_of_mesh.outbound_ports, joined(out_of_mesh.outbound_cidrs, cidr_text),
+                   out_of_mesh.inbound_ports, joined(out_of_mesh.inbound_cidrs, cidr_text));
+  }
+  for (const PlannedAlias& alias : plan.aliases) {
+    fmt::format_to(line, "plan alias {} {}{} pod {}\n", alias.id, alias.address.text(), alias.destination ? " destination" : "", index_text(alias.pod_index));
+  }
+  for (const DirectService& direct : plan.services) {
+    fmt::format_to(line, "plan direct alias {}:{} {} remote {}{}\n", direct.alias_id, direct.port,
+                   joined(direct.local, [](const DirectEndpoint& endpoint) {
+                     return fmt::format("{}:{}@{}", endpoint.address.text(), endpoint.port, endpoint.pod_index);
+                   }),
+                   direct.remote_endpoints, direct.remote_alias_id ? fmt::format(" by alias {}", *direct.remote_alias_id) : "");
+  }
+}
+
+std::string render(const CompiledMesh& compiled, const Findings& parse_findings) {
+  std::string out;
+  render_model(compiled.mesh, out);
+  render_plan(compiled.plan, out);
+  for (const LocalPod& pod : compiled.local_pods) {
+    out += fmt::format("local {}/{} {}: {}\n", pod.workload.namespace_(), pod.workload.name(), pod.enrolled ? "enrolled" : "not enrolled", pod.reason);
+  }
+  Findings findings = parse_findings;
+  findings.insert(findings.end(), compiled.findings.begin(), compiled.findings.end());
+  for (const v1::Finding& finding : findings) {
+    out += fmt::format("{}:{} {} {} {}: {}\n", finding.file(), finding.line(), finding.severity(), finding.object(), finding.field(), finding.message());
+  }
+  return out;
+}
+
+std::string read_text(const fs::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+TEST_CASE("the objects of each golden file compile to exactly what stands beside them") {
+  std::set<fs::path> inputs;
+  for (const auto& entry : fs::directory_iterator(LEAT_GOLDEN_DIR)) {
+    if (entry.path().extension() == ".yaml") inputs.insert(entry.path());
+  }
+  REQUIRE_FALSE(inputs.empty());
+  for (const fs::path& input : inputs) {
+    const Parsed parsed = parse(read_text(input), input.filename(), "default");
+    ObjectSet objects;
+    for (const Object& object : parsed.objects) objects.put(object);
+    Books books;
+    const std::string text = render(Compiler("node-a", books).compile(objects), parsed.findings);
+    const fs::path golden = fs::path(input).replace_extension(".txt");
+    if (std::getenv("LEAT_UPDATE_GOLDEN") != nullptr) std::ofstream(golden) << text;
+    CAPTURE(input.filename().string());
+    CHECK(text == read_text(golden));
+  }
+}
+
+}  // namespace leat::control
