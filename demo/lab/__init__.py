@@ -17,7 +17,8 @@ from .manifests import Manifests
 from .node import LeatMissing, Node
 from .pod import Pod
 from .process import Process, ProgramFailed
+from .remote import Task
 from .wait import TimedOut, wait_for
 from .wire import Wire
 
-__all__ = ["Lab", "LeatMissing", "Manifests", "Node", "Pod", "Process", "ProgramFailed", "TimedOut", "Wire", "network_namespace", "wait_for"]
+__all__ = ["Lab", "LeatMissing", "Manifests", "Node", "Pod", "Process", "ProgramFailed", "Task", "TimedOut", "Wire", "network_namespace", "wait_for"]

@@ -1,5 +1,6 @@
 """A lab: nodes, wires between them, one folder, one cgroup, and the certainty that all of it goes away."""
 import atexit
+import json
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from .cgroup import Cgroup, mount_point
 from .manifests import Manifests
 from .node import LeatMissing, Node
+from .place import Place
 
 _FOLDERS = Path("/run")
 _PREFIX = "leat-"
@@ -28,6 +30,7 @@ class Lab:
         self.first_uid = 61000 + os.getpid() % 3000
         self.nodes = []
         self._children = []
+        self._is_kept = False
         self.folder.mkdir(mode=0o755)
         (self.folder / "owner").write_text(f"{os.getpid()} {_start_time(os.getpid())}")
         self.logs, self.ca, self.hosts = self.folder / "logs", self.folder / "ca", self.folder / "hosts"
@@ -71,13 +74,18 @@ class Lab:
     # ---------------------------------------------------------------- end
 
     def keep(self):
-        """The lab outlives this process, until Lab.remove_kept()."""
+        """The lab outlives this process, until Lab.remove(). How to get into its pods is written down beside it."""
+        places = {pod.name: [pod.holder, str(pod.cgroup.path)] for node in self.nodes for pod in node.pods}
+        (self.folder / "pods.json").write_text(json.dumps(places))
         (self.folder / "owner").write_text(_KEPT)
         atexit.unregister(self._at_exit)
+        self._is_kept = True
 
     def close(self):
-        """Ends every program of the lab and removes its every trace. May be called twice."""
+        """Ends every program of the lab and removes its every trace, unless it is kept. May be called twice."""
         atexit.unregister(self._at_exit)
+        if self._is_kept:
+            return
         _remove(self.name)
         for child in self._children:
             child.wait()
@@ -98,8 +106,17 @@ class Lab:
         return [name for name, owner in _found() if owner == _KEPT and name.startswith(f"{_PREFIX}{purpose}-")]
 
     @staticmethod
+    def enter_kept(name, pod):
+        """The calling process becomes a program of that pod."""
+        places = json.loads((_FOLDERS / name / "pods.json").read_text())
+        if pod not in places:
+            raise SystemExit(f"no pod {pod}: there are {', '.join(places)}")
+        holder, cgroup = places[pod]
+        Place(pod, holder, Cgroup(cgroup), None).enter()
+
+    @staticmethod
     def remove(name):
-        _remove(name)
+        return _remove(name)
 
 
 def _join(left, right):

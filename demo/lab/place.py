@@ -3,6 +3,7 @@ import subprocess
 
 from . import kernel, process
 from .process import Process
+from .remote import Task
 
 
 class Place:
@@ -31,6 +32,14 @@ class Place:
         """A program to its end; options as process.run."""
         return process.run(command, self, **options)
 
+    def spawn(self, function, *arguments):
+        """A Python function in the background, as a program of this place: function(say, *arguments)."""
+        return Task(self, function, arguments)
+
+    def call(self, function, *arguments, timeout=60.0):
+        """A Python function to its end, as a program of this place: what function(*arguments) returns."""
+        return Task(self, _silent(function), arguments).result(timeout)
+
     def ip(self, *lines):
         """Configures links, addresses and routes: each line is what would follow `ip`."""
         self.run(["ip", "-batch", "-"], text_input="\n".join(lines) + "\n")
@@ -46,6 +55,13 @@ class Place:
         """Calls `make` with this network namespace current: an observer's socket, which no pod's hook sees."""
         with kernel.network_namespace(self.holder):
             return make()
+
+
+def _silent(function):
+    def without_say(_, *arguments):
+        return function(*arguments)
+    without_say.__name__ = function.__name__
+    return without_say
 
 
 def hold(name, prepare):

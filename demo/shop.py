@@ -1,0 +1,80 @@
+"""The shop: the small application that the demo shows and that most end-to-end tests use. Two nodes; a frontend and two backends of
+version v1 and one of v2 spread over both; a visitor whose namespace never joins the mesh."""
+import json
+from pathlib import Path
+
+from lab import wait_for
+from lab.services import VirtualService
+
+_HERE = Path(__file__).resolve().parent
+BACKEND_VIP, BACKEND_VIP6, BACKEND_PORT = "10.96.0.10", "fd00:96::10", 8080
+NAMESPACE = "shop"
+
+
+class Shop:
+    """Its pods run and its objects are written; Leat is started, and nothing is enrolled yet, unless told otherwise."""
+
+    def __init__(self, lab, start_leat=True):
+        self.lab = lab
+        self.a, self.b = lab.add_node("node-a"), lab.add_node("node-b")
+        self.frontend = self.a.add_pod("frontend", NAMESPACE)
+        self.visitor = self.b.add_pod("visitor", "default")
+        self.backends = {}
+        for name, node, version in (("backend-v1-1", self.a, "v1"), ("backend-v1-2", self.b, "v1"), ("backend-v2-1", self.b, "v2")):
+            self._add_backend(name, node, version)
+        self._write_objects()
+        for node in lab.nodes:
+            node.serve_virtual_addresses([self.service])
+        lab.add_host_name("backend", BACKEND_VIP)
+        if start_leat:
+            for node in lab.nodes:
+                node.start_leat()
+            for node in lab.nodes:
+                node.wait_ready()
+
+    def _add_backend(self, name, node, version):
+        pod = node.add_pod(name, NAMESPACE)
+        pod.labels = {"app": "backend", "version": version}
+        pod.server = pod.start([_HERE / "apps" / "backend.py", "--name", name, "--version", version, "--port", BACKEND_PORT])
+        self.backends[name] = pod
+
+    def _write_objects(self):
+        objects = self.lab.objects
+        for node in self.lab.nodes:
+            objects.node(node)
+        objects.write("mesh", manifest("mesh"))
+        objects.namespace("default", enrolled=False)
+        objects.namespace(NAMESPACE, enrolled=False)
+        objects.pod(self.frontend, {"app": "frontend"})
+        objects.pod(self.visitor, {"app": "visitor"})
+        for pod in self.backends.values():
+            pod.server.expect("serving")
+            objects.pod(pod, pod.labels, account="backend")
+        objects.write("service-backend", manifest("backend"))
+
+    @property
+    def service(self):
+        return VirtualService([BACKEND_VIP, BACKEND_VIP6], BACKEND_PORT, BACKEND_PORT,
+                              [address for pod in self.backends.values() for address in pod.addresses])
+
+    def enrol(self, timeout=10.0):
+        """Labels the namespace and waits until both nodes say that it is in force. Returns nothing."""
+        self.lab.objects.namespace(NAMESPACE, enrolled=True)
+        for node in self.lab.nodes:
+            wait_for(lambda node=node: enrolled_pods(node) >= self._pods_of(node), f"{node.name}: the shop is enrolled", timeout)
+
+    def _pods_of(self, node):
+        return {pod.name for pod in node.pods if pod.namespace == NAMESPACE}
+
+    def ask(self, count=1, caller=None, url=f"http://backend:{BACKEND_PORT}/", each=1):
+        """What the frontend program reports: counts of who answered, which client address they saw, and what failed."""
+        done = (caller or self.frontend).run([_HERE / "apps" / "frontend.py", url, "--count", count, "--each", each], timeout=120)
+        return json.loads(done.stdout)
+
+
+def enrolled_pods(node):
+    return {pod["name"] for pod in json.loads(node.leat("pods", "-o", "json").stdout) if pod.get("enrolment") == "enrolled"}
+
+
+def manifest(name):
+    return (_HERE / "manifests" / f"{name}.yaml").read_text()
