@@ -1,9 +1,10 @@
-// The server behind every column of the benchmark and of the load tests: one thread, one epoll, four ports from a base
+// The server behind every column of the benchmark and of the load tests: one thread, one epoll, five ports from a base
 // on.
 //   base      HTTP/1.1 keep-alive: each request (headers only) gets the same body
 //   base + 1  echo
 //   base + 2  sink: reads and forgets
 //   base + 3  source: writes for as long as the client reads
+//   base + 4  echo of the first that comes, then the end
 // A client that half-closes gets everything that was owed to it, then the end.
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -26,15 +27,33 @@ namespace {
 
 constexpr int kBacklog = 4096;
 constexpr size_t kChunkBytes = 256 * 1024;
-constexpr std::string_view kEndOfRequest = "\r\n\r\n";
 
-enum class Service { kHttp, kEcho, kSink, kSource };
+// Finds a pattern in a stream that may be split anywhere.
+class Finder {
+ public:
+  explicit Finder(std::string_view pattern) : pattern_(pattern) {}
+  bool completed_by(char byte) {
+    matched_ = byte == pattern_[matched_] ? matched_ + 1 : static_cast<size_t>(byte == pattern_[0]);
+    if (matched_ < pattern_.size()) return false;
+    matched_ = 0;
+    return true;
+  }
+
+ private:
+  std::string_view pattern_;
+  size_t matched_ = 0;
+};
+
+enum class Service { kHttp, kEcho, kSink, kSource, kEchoOnce };
+constexpr int kServices = 5;
 
 struct Connection {
   int fd = -1;
   Service service = Service::kHttp;
   bool listening = false;
-  size_t matched = 0;    // bytes of kEndOfRequest seen so far; requests may be split anywhere
+  Finder end_of_request{"\r\n\r\n"};
+  Finder wish_to_close{"\r\nConnection: close\r\n"};
+  bool last = false;     // what is owed is the last
   std::string owed;      // accepted by nobody yet
   bool ended = false;    // the client will send no more
   bool writing = false;  // EPOLLOUT is asked for
@@ -43,7 +62,7 @@ struct Connection {
 class Backend {
  public:
   Backend(uint16_t base_port, size_t body_bytes) : response_(make_response(body_bytes)) {
-    for (int service = 0; service < 4; ++service) {
+    for (int service = 0; service < kServices; ++service) {
       auto listener = std::make_unique<Connection>();
       listener->fd = make_listener(static_cast<uint16_t>(base_port + service));
       listener->service = static_cast<Service>(service);
@@ -115,18 +134,16 @@ class Backend {
       return true;
     }
     const std::string_view bytes(chunk_.get(), static_cast<size_t>(got));
-    if (connection.service == Service::kEcho) connection.owed += bytes;
+    if (connection.service == Service::kEcho || connection.service == Service::kEchoOnce) connection.owed += bytes;
+    if (connection.service == Service::kEchoOnce) connection.last = true;
     if (connection.service == Service::kHttp) answer(connection, bytes);
     return true;
   }
 
   void answer(Connection& connection, std::string_view bytes) {
     for (const char byte : bytes) {
-      connection.matched =
-          byte == kEndOfRequest[connection.matched] ? connection.matched + 1 : static_cast<size_t>(byte == '\r');
-      if (connection.matched < kEndOfRequest.size()) continue;
-      connection.matched = 0;
-      connection.owed += response_;
+      if (connection.wish_to_close.completed_by(byte)) connection.last = true;
+      if (connection.end_of_request.completed_by(byte)) connection.owed += response_;
     }
   }
 
@@ -143,7 +160,7 @@ class Backend {
       // A connection that idles for an hour must not keep the buffer of its busiest second.
       if (connection.owed.empty()) connection.owed.shrink_to_fit();
     }
-    if (connection.owed.empty() && connection.ended) return false;
+    if (connection.owed.empty() && (connection.ended || connection.last)) return false;
     const bool more = !connection.owed.empty();
     if (more != connection.writing) {
       connection.writing = more;

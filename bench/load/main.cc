@@ -1,6 +1,7 @@
 // bench_load: puts load on a server and prints one JSON line about how it went.
-//   bench_load MODE ADDRESS PORT [--connections N] [--seconds S] [--total N] [--rate R] [--timeout S]
-//   MODE: http, rate, newconn, dial, bulk-up, bulk-down, idle (see load.h)
+//   bench_load MODE ADDRESS PORT [--connections N] [--seconds S] [--warm S] [--total N] [--rate R] [--timeout S]
+//              [--server-closes]
+//   MODE: http, rate, newconn, dial, connect, bulk-up, bulk-down, idle (see load.h)
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <numeric>
 #include <string_view>
 
@@ -21,9 +23,8 @@ namespace {
 
 [[noreturn]] void usage() {
   std::fprintf(stderr,
-               "usage: bench_load http|rate|newconn|dial|bulk-up|bulk-down|idle ADDRESS PORT [--connections N] "
-               "[--seconds S] [--total N]"
-               " [--rate R] [--timeout S]\n");
+               "usage: bench_load http|rate|newconn|dial|connect|bulk-up|bulk-down|idle ADDRESS PORT [--connections N] "
+               "[--seconds S] [--warm S] [--total N] [--rate R] [--timeout S] [--server-closes]\n");
   std::exit(2);
 }
 
@@ -51,11 +52,17 @@ Options parse(int argc, char** argv) {
   set_target(options, argv[2], argv[3]);
   for (int i = 4; i < argc; ++i) {
     const std::string_view name = argv[i];
+    if (name == "--server-closes") {
+      options.server_closes = true;
+      continue;
+    }
     if (++i == argc) usage();
     if (name == "--connections")
       options.connections = std::atoi(argv[i]);
     else if (name == "--seconds")
       options.seconds = std::atof(argv[i]);
+    else if (name == "--warm")
+      options.warm_s = std::atof(argv[i]);
     else if (name == "--total")
       options.total = static_cast<uint64_t>(std::atoll(argv[i]));
     else if (name == "--rate")
@@ -71,6 +78,7 @@ Options parse(int argc, char** argv) {
 Report run(const Options& options) {
   if (options.mode == "http" || options.mode == "rate" || options.mode == "newconn") return run_requests(options);
   if (options.mode == "dial") return run_dial(options);
+  if (options.mode == "connect") return run_connect(options);
   if (options.mode == "bulk-up" || options.mode == "bulk-down") return run_bulk(options);
   if (options.mode == "idle") return run_idle(options);
   usage();
@@ -81,6 +89,12 @@ int open_socket(const Options& options, int flags) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return fd;
+}
+
+double cpu_seconds() {
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
 }
 
 }  // namespace
@@ -108,11 +122,13 @@ int connect_or_die(const Options& options) {
 Measured::Measured(Report& report) : report_(report) {
   std::puts("START");
   std::fflush(stdout);
+  cpu_at_start_ = cpu_seconds();
   start_ = Clock::now();
 }
 
 Measured::~Measured() {
   report_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  report_.cpu_seconds = cpu_seconds() - cpu_at_start_;
   std::puts("STOP");
   std::fflush(stdout);
 }
@@ -124,10 +140,10 @@ void Report::print(const Options& options) {
                ? 0.0
                : static_cast<double>(latencies[static_cast<size_t>(share * static_cast<double>(latencies.size() - 1))]);
   };
-  std::printf(
-      R"({"mode": "%s", "done": %zu, "seconds": %.4f, "bytes": %llu, "p50_us": %.1f, "p90_us": %.1f, "p99_us": %.1f, "max_us": %.1f, "failed": {)",
-      options.mode.c_str(), latencies.size(), seconds, static_cast<unsigned long long>(bytes), quantile(0.5),
-      quantile(0.9), quantile(0.99), quantile(1));
+  std::printf(R"({"mode": "%s", "done": %zu, "seconds": %.4f, "cpu_seconds": %.4f, "bytes": %llu, )"
+              R"("p50_us": %.2f, "p90_us": %.2f, "p99_us": %.2f, "p999_us": %.2f, "max_us": %.2f, "failed": {)",
+              options.mode.c_str(), latencies.size(), seconds, cpu_seconds, static_cast<unsigned long long>(bytes),
+              quantile(0.5), quantile(0.9), quantile(0.99), quantile(0.999), quantile(1));
   const char* separator = "";
   for (const auto& [reason, count] : failed) {
     std::printf(R"(%s"%s": %llu)", separator, reason.c_str(), static_cast<unsigned long long>(count));

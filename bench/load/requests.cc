@@ -12,6 +12,7 @@
 #include <cstring>
 #include <deque>
 #include <string_view>
+#include <utility>
 
 #include "bench/load/load.h"
 
@@ -19,8 +20,11 @@ namespace load {
 namespace {
 
 constexpr std::string_view kRequest = "GET / HTTP/1.1\r\nHost: backend\r\n\r\n";
+constexpr std::string_view kLastRequest = "GET / HTTP/1.1\r\nHost: backend\r\nConnection: close\r\n\r\n";
+constexpr auto kLongestWait = std::chrono::milliseconds(20);      // a server that says nothing must not stretch a run
+constexpr auto kWaitAfterFailure = std::chrono::milliseconds(1);  // where each connect is refused at once, do not spin
 
-enum class State { kClosed, kConnecting, kIdle, kWaiting };
+enum class State { kClosed, kConnecting, kIdle, kWaiting, kAwaitingEnd };
 
 struct Client {
   int fd = -1;
@@ -36,24 +40,19 @@ class Requests {
       : options_(options),
         new_connections_(options.mode == "newconn"),
         open_loop_(options.mode == "rate"),
+        request_(new_connections_ && options.server_closes ? kLastRequest : kRequest),
         clients_(static_cast<size_t>(options.connections)) {}
 
   Report run() {
     if (!new_connections_) connect_all();
-    {
+    start_ = Clock::now();
+    if (options_.total != 0) {
       const Measured measured(report_);
-      start_ = Clock::now();
-      end_ = start_ + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options_.seconds));
-      for (Client& client : clients_) {
-        if (open_loop_)
-          idle_.push_back(&client);
-        else
-          begin(client);
-      }
-      while (!finished()) {
-        if (open_loop_) send_due();
-        poll();
-      }
+      begin_all();
+      while (done_ < options_.total) turn();
+    } else {
+      begin_all();
+      measure_by_time(options_, report_, [this] { turn(); });
     }
     for (Client& client : clients_) drop(client);
     return std::move(report_);
@@ -68,12 +67,22 @@ class Requests {
     }
   }
 
-  bool finished() const {
-    if (options_.total != 0) return done_ >= options_.total;
-    return Clock::now() >= end_;
+  void begin_all() {
+    for (Client& client : clients_) {
+      if (open_loop_)
+        idle_.push_back(&client);
+      else
+        begin(client);
+    }
   }
 
-  bool may_begin() const { return options_.total != 0 ? begun_ < options_.total : Clock::now() < end_; }
+  void turn() {
+    if (open_loop_) send_due();
+    for (Client* client : std::exchange(failed_, {})) begin(*client);
+    poll();
+  }
+
+  bool may_begin() const { return options_.total == 0 || begun_ < options_.total; }
 
   // The client's next request, on a new connection where it has none.
   void begin(Client& client) {
@@ -97,7 +106,7 @@ class Requests {
     client.state = State::kWaiting;
     client.head.clear();
     client.body_left = 0;
-    if (::send(client.fd, kRequest.data(), kRequest.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(kRequest.size()))
+    if (::send(client.fd, request_.data(), request_.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request_.size()))
       fail(client, reason(errno));
   }
 
@@ -117,13 +126,11 @@ class Requests {
   }
 
   Clock::time_point due(uint64_t number) const {
-    return start_ + std::chrono::duration_cast<Clock::duration>(
-                        std::chrono::duration<double>(static_cast<double>(number) / options_.rate));
+    return start_ + seconds_of(static_cast<double>(number) / options_.rate);
   }
 
   void poll() {
-    auto until =
-        std::min(Clock::now() + std::chrono::milliseconds(100), options_.total != 0 ? Clock::time_point::max() : end_);
+    auto until = Clock::now() + (failed_.empty() ? kLongestWait : kWaitAfterFailure);
     if (open_loop_) until = std::min(until, due(next_));
     const auto left = std::max(until - Clock::now(), Clock::duration::zero());
     const timespec wait{.tv_sec = 0, .tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(left).count()};
@@ -152,6 +159,7 @@ class Requests {
     std::array<char, 64 * 1024> buffer;
     const ssize_t got = recv(client.fd, buffer.data(), buffer.size(), 0);
     if (got < 0 && errno == EAGAIN) return;
+    if (got == 0 && client.state == State::kAwaitingEnd) return finish(client);
     if (got <= 0) return fail(client, got == 0 ? "closed" : reason(errno));
     std::string_view bytes(buffer.data(), static_cast<size_t>(got));
     report_.bytes += bytes.size();
@@ -177,41 +185,37 @@ class Requests {
   void answered(Client& client) {
     report_.latencies.push_back(static_cast<float>(Microseconds(Clock::now() - client.since).count()));
     ++done_;
+    if (new_connections_ && options_.server_closes)
+      client.state = State::kAwaitingEnd;
+    else
+      finish(client);
+  }
+
+  // The client is free for its next request.
+  void finish(Client& client) {
     if (new_connections_)
       drop(client);
     else
       client.state = State::kIdle;
-    next(client);
+    if (open_loop_)
+      idle_.push_back(&client);
+    else
+      begin(client);
   }
 
   void fail(Client& client, const std::string& why) {
     ++report_.failed[why];
     ++done_;
     drop(client);
-    next(client);
-  }
-
-  void next(Client& client) {
-    if (open_loop_)
-      idle_.push_back(&client);
-    else
-      ready_.push_back(&client);
-    if (starting_) return;  // the loop below is on the stack already: a failing connect must not recurse
-    starting_ = true;
-    while (!ready_.empty()) {
-      Client& ready = *ready_.back();
-      ready_.pop_back();
-      begin(ready);
-    }
-    starting_ = false;
+    (open_loop_ ? idle_ : failed_).push_back(&client);
   }
 
   void fail_late_ones() {
     const auto now = Clock::now();
     next_timeout_scan_ = now + std::chrono::milliseconds(200);
-    const auto limit = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options_.timeout_s));
+    const auto limit = seconds_of(options_.timeout_s);
     for (Client& client : clients_) {
-      const bool waits = client.state == State::kConnecting || client.state == State::kWaiting;
+      const bool waits = client.state != State::kClosed && client.state != State::kIdle;
       if (waits && now - client.since > limit)
         fail(client, client.state == State::kConnecting ? "connect: timeout" : "timeout");
     }
@@ -235,16 +239,15 @@ class Requests {
   const Options& options_;
   const bool new_connections_;
   const bool open_loop_;
+  const std::string_view request_;
   std::vector<Client> clients_;
-  std::vector<Client*> idle_;   // open loop: who may take the next request
-  std::vector<Client*> ready_;  // closed loop: who begins its next request
-  bool starting_ = false;
+  std::vector<Client*> idle_;              // open loop: who may take the next request
+  std::vector<Client*> failed_;            // closed loop: who tries anew in the next turn
   std::deque<Clock::time_point> backlog_;  // open loop: due and not sent
   uint64_t next_ = 0;
   uint64_t begun_ = 0;
   uint64_t done_ = 0;
-  Clock::time_point start_;
-  Clock::time_point end_;
+  Clock::time_point start_;  // of the open loop's schedule
   Clock::time_point next_timeout_scan_;
   int epoll_ = epoll_create1(EPOLL_CLOEXEC);
   Report report_;

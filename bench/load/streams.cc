@@ -1,4 +1,5 @@
-// The modes that do not speak HTTP: dial, bulk, idle.
+// The modes that do not speak HTTP: dial, connect, bulk, idle.
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "bench/load/load.h"
 
@@ -21,21 +23,50 @@ bool echoes(int fd) {
   return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 && recv(fd, &byte, 1, 0) == 1;
 }
 
+void end(const Options& options, int fd) {
+  char byte = 0;
+  if (options.server_closes) recv(fd, &byte, 1, 0);
+  close(fd);
+}
+
 }  // namespace
 
 Report run_dial(const Options& options) {
   Report report;
-  const Measured measured(report);
-  const auto end = Clock::now() + std::chrono::duration<double>(options.seconds);
-  for (uint64_t number = 0; options.total != 0 ? number < options.total : Clock::now() < end; ++number) {
+  const auto dial = [&] {
     const auto start = Clock::now();
     const int fd = connect_or_die(options);
     if (echoes(fd))
       report.latencies.push_back(static_cast<float>(Microseconds(Clock::now() - start).count()));
     else
       ++report.failed["no echo"];
-    close(fd);
+    end(options, fd);
+  };
+  if (options.total == 0) {
+    measure_by_time(options, report, dial);
+  } else {
+    const Measured measured(report);
+    for (uint64_t number = 0; number < options.total; ++number) dial();
   }
+  return report;
+}
+
+// Each connection is then used and closed, so that none queues up at the server.
+Report run_connect(const Options& options) {
+  Report report;
+  measure_by_time(options, report, [&] {
+    const auto start = Clock::now();
+    const int fd = start_connect(options);
+    const auto took = Clock::now() - start;
+    pollfd connected{.fd = fd, .events = POLLOUT, .revents = 0};
+    poll(&connected, 1, static_cast<int>(options.timeout_s * 1000));
+    fcntl(fd, F_SETFL, 0);
+    if (fd >= 0 && echoes(fd))
+      report.latencies.push_back(static_cast<float>(Microseconds(took).count()));
+    else
+      ++report.failed["no echo"];
+    end(options, fd);
+  });
   return report;
 }
 
@@ -48,23 +79,20 @@ Report run_bulk(const Options& options) {
         {.fd = connect_or_die(options), .events = static_cast<short>(up ? POLLOUT : POLLIN), .revents = 0});
   const auto chunk = std::make_unique<char[]>(kChunkBytes);
   Report report;
-  {
-    const Measured measured(report);
-    const auto end = Clock::now() + std::chrono::duration<double>(options.seconds);
-    while (Clock::now() < end) {
-      poll(sockets.data(), sockets.size(), 100);
-      for (const pollfd& socket : sockets) {
-        if (socket.revents == 0) continue;
-        const ssize_t moved = up ? send(socket.fd, chunk.get(), kChunkBytes, MSG_NOSIGNAL | MSG_DONTWAIT)
-                                 : recv(socket.fd, chunk.get(), kChunkBytes, MSG_DONTWAIT);
-        if (moved > 0)
-          report.bytes += static_cast<uint64_t>(moved);
-        else if (moved == 0 || errno != EAGAIN)
-          ++report.failed[moved == 0 ? "closed" : std::strerror(errno)];
+  measure_by_time(options, report, [&] {
+    poll(sockets.data(), sockets.size(), 100);
+    for (pollfd& socket : sockets) {
+      if (socket.revents == 0) continue;
+      const ssize_t moved = up ? send(socket.fd, chunk.get(), kChunkBytes, MSG_NOSIGNAL | MSG_DONTWAIT)
+                               : recv(socket.fd, chunk.get(), kChunkBytes, MSG_DONTWAIT);
+      if (moved > 0) {
+        report.bytes += static_cast<uint64_t>(moved);
+      } else if (moved == 0 || errno != EAGAIN) {
+        ++report.failed[moved == 0 ? "closed" : std::strerror(errno)];
+        close(std::exchange(socket.fd, -1));  // which poll() passes over
       }
-      if (!report.failed.empty()) break;
     }
-  }
+  });
   for (const pollfd& socket : sockets) close(socket.fd);
   return report;
 }
