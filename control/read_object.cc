@@ -62,12 +62,16 @@ void read_container(const Field& container, Pod& pod) {
   pod.ports.insert(pod.ports.end(), ports.begin(), ports.end());
 }
 
-void read_pod_addresses(const Field& status, Pod& pod) {
-  const auto add = [&pod](std::optional<IpAddress> address) {
-    if (address && std::ranges::find(pod.addresses, *address) == pod.addresses.end()) pod.addresses.push_back(*address);
-  };
-  add(status["podIP"].address());
-  for (const Field& entry : status["podIPs"].items()) add(entry["ip"].address());
+// A pod has one address of a family; that status.podIP stands in status.podIPs again is usual.
+void read_pod_address(const Field& field, Pod& pod) {
+  const auto address = field.address();
+  if (!address) return;
+  const auto same_family = std::ranges::find(pod.addresses, address->is_v4(), &IpAddress::is_v4);
+  if (same_family == pod.addresses.end()) {
+    pod.addresses.push_back(*address);
+  } else if (*same_family != *address) {
+    field.error(fmt::format("{} is a second address of one family besides {}; ignored", address->text(), same_family->text()));
+  }
 }
 
 Object read_pod(const Field& root, Meta meta) {
@@ -86,7 +90,8 @@ Object read_pod(const Field& root, Meta meta) {
   for (const Field& condition : status["conditions"].items()) {
     if (condition["type"].text_or() == "Ready") pod.ready = condition["status"].text_or() == "True";
   }
-  read_pod_addresses(status, pod);
+  read_pod_address(status["podIP"], pod);
+  for (const Field& entry : status["podIPs"].items()) read_pod_address(entry["ip"], pod);
   return pod;
 }
 

@@ -1,0 +1,65 @@
+// agent/sources/: where the objects come from. Here: a folder of Kubernetes YAML and JSON files, watched.
+//
+//   FOLDER/*.yaml, *.yml, *.json           objects without a namespace are in `default`
+//   FOLDER/NAME/*.yaml, *.yml, *.json      … are in NAME
+//
+// Names that begin with a dot are not read. An edit counts when the file is closed or renamed into place; only changed files are read
+// again. Used by the agent's one thread.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "common/unique_fd.h"
+#include "control/file_set.h"
+
+namespace leat::sources {
+
+class FileSource {
+ public:
+  // Reads all files. Fails if the folder can't be read or watched.
+  static Result<std::unique_ptr<FileSource>> open(const std::string& folder);
+
+  // Readable (epoll) when poll_changes() has something to do.
+  [[nodiscard]] int fd() const { return inotify_.get(); }
+  // Reads what changed since the last call; true if something did. Never blocks.
+  bool poll_changes();
+
+  [[nodiscard]] const control::ObjectSet& objects() const { return files_.objects(); }
+  [[nodiscard]] control::Findings findings() const;
+
+ private:
+  // What stat() says of a file: another stamp is another content.
+  struct Stamp {
+    uint64_t inode = 0;
+    int64_t size = 0;
+    int64_t modified_ns = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  struct Work {  // what a batch of events asks for
+    std::set<std::filesystem::path> files;
+    bool rescan = false;
+  };
+
+  FileSource(std::string folder, UniqueFd inotify) : root_(std::move(folder)), inotify_(std::move(inotify)) {}
+  void note_event(int watch, uint32_t mask, const std::string& name, Work& work);
+  bool rescan();
+  void watch_folders();
+  bool read_file(const std::filesystem::path& path, bool even_if_stamped);
+  [[nodiscard]] std::vector<std::filesystem::path> list_files();
+
+  std::filesystem::path root_;
+  UniqueFd inotify_;
+  int parent_watch_ = -1;                                // to see the folder come back after it was replaced
+  std::map<int, std::filesystem::path> watches_;         // of the folder and its subfolders
+  std::map<std::filesystem::path, Stamp> stamps_;        // of the files that were read
+  control::Findings folder_findings_;                    // about folders, as of the last scan
+  control::FileSet files_;
+};
+
+}  // namespace leat::sources
