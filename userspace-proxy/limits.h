@@ -1,4 +1,5 @@
-// Every limit and default time of leat-proxy: unit in the type or name, the reason, and the setting that changes it ("fixed": none yet).
+// Every limit and default time of leat-proxy outside the protocols (hbone/limits.h has those): the unit in the type or name, the reason, and
+// the setting that changes it ("fixed": none).
 #pragma once
 
 #include <chrono>
@@ -12,11 +13,52 @@ using Clock = std::chrono::steady_clock;
 namespace limits {
 using namespace std::chrono_literals;
 
-// -- balancing
+// ---- dialling
+// From accept to a connected upstream, all attempts together; an application sees a reset then. Mesh spec.connectTimeout.
+inline constexpr std::chrono::milliseconds kConnectTimeout = 5s;
+// Endpoints tried for one connection: with half of the remaining time each, more would have no time to answer. Fixed.
+inline constexpr uint8_t kMaxAttempts = 5;
 // How long a backend is left out after a failed dial, times failures in a row: long enough that a burst does not try a dead pod again and
 // again, short enough that a restarted one is used at once. Fixed.
 inline constexpr auto kEjection = 1s;
 inline constexpr uint32_t kEjectionMaxFactor = 10;
+
+// ---- sockets from the agent
+// Spare sockets a pod and family: 16 bridge a restart of the agent for a while; an idle one keeps 4 KB of kernel memory. Fixed.
+inline constexpr uint32_t kSpareSocketsMin = 2;
+inline constexpr uint32_t kSpareSocketsMax = 16;
+// Sockets asked for at once: the batch that is cheapest a socket (10 µs against 20 singly, measured), and the agent's bound. Fixed.
+inline constexpr uint32_t kSocketBatch = 32;
+
+// ---- tunnels
+// From accept, or connect, to a verified peer. A peer that is slower holds a half-open handshake for nothing. Fixed.
+inline constexpr auto kHandshakeTimeout = 10s;
+// Half-open handshakes a pod: a stranger's flood stops there, and the pod's open tunnels go on. Fixed.
+inline constexpr uint64_t kHandshakesAPod = 256;
+// Steps of handshakes (about 350 µs each) in one turn of the loop: bounds what a burst adds to the latency of open streams. Fixed.
+inline constexpr uint32_t kHandshakeStepsATurn = 2;
+// Tunnels from one pod to one other, at hbone's 100 streams each. Fixed.
+inline constexpr size_t kTunnelsADestination = 256;
+// Tunnels that are opened only because the others have more to send than one send takes. Fixed.
+inline constexpr size_t kTunnelsForBulk = 4;
+// A tunnel without streams is closed after this time: a handshake costs 1.5 ms of CPU on both sides together, an idle tunnel 60 KB. Fixed.
+inline constexpr auto kTunnelIdle = 60s;
+// For the last bytes (an alert, a GOAWAY) of a tunnel that ends. Fixed.
+inline constexpr auto kTunnelCloseGrace = 2s;
+// With no buffer left, a tunnel that holds received bytes tries again after this time. Fixed.
+inline constexpr auto kDryPoolRetry = 5ms;
+
+// ---- fairness
+// The share of the process's descriptors that one pod's connections may take, two each: a load test of one pod works (8,000 connections
+// of 20,000 descriptors), and its neighbours keep a tenth even so. Fixed.
+inline constexpr uint64_t kPodShareOfDescriptorsPercent = 90;
+
+// ---- upkeep
+// Closed flows remembered a worker for `leat flows`: about 200 bytes each. Fixed.
+inline constexpr size_t kClosedFlows = 1024;
+inline constexpr auto kBeat = 1s;          // of a worker's loop, for the supervisor
+inline constexpr auto kDrainCheck = 50ms;  // how soon a drained worker is noticed
+inline constexpr auto kTrimInterval = 5s;  // unused buffers, spare sockets, idle tunnels
 
 }  // namespace limits
 }  // namespace leat::proxy

@@ -13,7 +13,7 @@ constexpr int kDraws = 4;
 bool Candidates::was_tried(size_t index) const { return std::ranges::find(tried_, index) != tried_.end(); }
 
 const Backend* Candidates::next() {
-  if (tried_.size() == backends_.size()) return nullptr;
+  if (!more()) return nullptr;
   const auto usable = [&](size_t index) { return !was_tried(index) && !balancer_.ejected(backends_[index].target, now_); };
 
   size_t chosen = 0;

@@ -26,6 +26,7 @@ class Candidates {
  public:
   // Null when every backend was offered.
   const Backend* next();
+  [[nodiscard]] bool more() const { return tried_.size() < backends_.size(); }
 
  private:
   friend class Balancer;

@@ -1,0 +1,78 @@
+#include "userspace-proxy/flow/dial.h"
+
+#include <cerrno>
+
+#include "common/log.h"
+#include "userspace-proxy/flow/policy.h"
+#include "userspace-proxy/flow/worker.h"
+#include "userspace-proxy/hbone/headers.h"
+
+namespace leat::proxy {
+namespace {
+
+enum class Way : uint8_t { kOutsideTheMesh, kSameNode, kTunnel };
+
+Way way_to(const Mesh& mesh, const Backend& backend) {
+  if (!backend.workload || !backend.workload->captured) return Way::kOutsideTheMesh;
+  if (backend.workload->mtls_at(backend.target.port) == v1::MTLS_DISABLE) return Way::kOutsideTheMesh;
+  if (backend.workload->local && mesh.settings().same_node() != v1::SAME_NODE_MTLS) return Way::kSameNode;
+  return Way::kTunnel;
+}
+
+Reason reason_of(ring::Errno error) {
+  switch (error.value) {
+    case ECONNREFUSED: return Reason::kRefused;
+    case ETIMEDOUT: return Reason::kConnectTimeout;
+    default: return Reason::kUnreachable;
+  }
+}
+
+hbone::ConnectRequest connect_request(const FlowRecord& record, const Backend& backend) {
+  const hbone::Baggage baggage{.ns = record.source->namespace_, .workload_kind = "pod", .workload = record.source->name};
+  const hbone::Forwarded forwarded{.client = record.client};
+  return {.authority = backend.target, .baggage = baggage.write(), .forwarded = forwarded.write()};
+}
+
+}  // namespace
+
+ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mesh& mesh, const Backend& backend, ring::Clock::time_point deadline) {
+  record.destination = backend.workload;
+  record.server = backend.target;
+  const Way way = way_to(mesh, backend);
+
+  if (way == Way::kTunnel) {
+    record.path = v1::PATH_HBONE;
+    record.security = Security::kMtls;
+    Outcome<TunnelStream> stream = co_await worker.tunnels.open({record.source, backend.workload, backend.target.ip}, connect_request(record, backend), deadline);
+    if (!stream) co_return std::unexpected(stream.error());
+    record.peer = stream->connection().peer();
+    co_return std::move(*stream);
+  }
+
+  record.path = v1::PATH_PROXY;
+  record.security = way == Way::kSameNode ? Security::kSameNode : Security::kPlaintext;
+  if (way == Way::kSameNode) {  // the kernel lets this socket pass the destination's own capture: its policy is asked here
+    const SpiffeId client = worker.identity_of(*record.source);
+    const Reason denied = decide({.destination = *backend.workload, .port = backend.target.port, .client = &client});
+    if (denied != Reason::kNone) co_return std::unexpected(denied);
+  }
+  Outcome<ring::Socket> socket = co_await dial_socket(worker, *record.source, backend.target, std::nullopt, deadline);
+  if (!socket) co_return std::unexpected(socket.error());
+  co_return std::move(*socket);
+}
+
+ring::Task<Outcome<ring::Socket>> dial_socket(Worker& worker, const Workload& pod, SocketAddress to, std::optional<IpAddress> source, ring::Clock::time_point deadline) {
+  Outcome<UniqueFd> fd = co_await worker.broker.take(pod, !to.ip.is_v4(), deadline);
+  if (!fd) co_return std::unexpected(fd.error());
+  ring::Socket socket(worker.loop, std::move(*fd));
+  if (source) {
+    if (const auto bound = socket.bind_source(*source); !bound) co_return std::unexpected(reason_of(bound.error()));
+  }
+  if (const auto connected = co_await socket.connect(to, deadline); !connected) {
+    log::debug("{}/{}: connect to {}: {}", pod.namespace_, pod.name, to.text(), strerrorname_np(connected.error().value));
+    co_return std::unexpected(reason_of(connected.error()));
+  }
+  co_return std::move(socket);
+}
+
+}  // namespace leat::proxy

@@ -1,0 +1,15 @@
+// The relay step of a flow whose upstream is a socket or a tunnel's stream.
+#pragma once
+
+#include <variant>
+
+#include "userspace-proxy/flow/dial.h"
+#include "userspace-proxy/ring/relay.h"
+
+namespace leat::proxy {
+
+inline ring::Task<ring::RelayResult> relay_flow(ring::Socket& client, Upstream& server, FlowRecord& record) {
+  return std::visit([&](auto& stream) { return ring::relay(client, stream, record.bytes); }, server);
+}
+
+}  // namespace leat::proxy

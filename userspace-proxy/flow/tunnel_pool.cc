@@ -1,0 +1,133 @@
+#include "userspace-proxy/flow/tunnel_pool.h"
+
+#include <algorithm>
+
+#include "bpf/alias.h"
+#include "common/log.h"
+#include "userspace-proxy/flow/dial.h"
+#include "userspace-proxy/flow/worker.h"
+
+namespace leat::proxy {
+
+size_t TunnelPool::KeyHash::operator()(const Key& key) const {
+  return std::hash<std::string>()(key.source_uid) * 31 + std::hash<std::string>()(key.destination_uid) * 7 + std::hash<IpAddress>()(key.address);
+}
+
+ring::Task<Outcome<TunnelStream>> TunnelPool::open(TunnelTarget target, hbone::ConnectRequest request, ring::Clock::time_point deadline) {
+  Entry& entry = entries_[{target.source->uid, target.destination->uid, target.address}];
+  entry.target = std::move(target);
+  ++entry.users;
+  const Outcome<TunnelConnection*> tunnel = co_await acquire(entry, deadline);
+  --entry.users;
+  if (!tunnel) co_return std::unexpected(tunnel.error());
+
+  TunnelStream stream(**tunnel, (*tunnel)->session().open(request));
+  (*tunnel)->wake();
+  const Reason refused = co_await stream.answer(deadline);
+  if (refused != Reason::kNone) co_return std::unexpected(refused);
+  co_return stream;
+}
+
+ring::Task<Outcome<TunnelConnection*>> TunnelPool::acquire(Entry& entry, ring::Clock::time_point deadline) {
+  const uint64_t failures = entry.failures;
+  for (;;) {
+    dial_more(entry);
+    if (entry.failures != failures) co_return std::unexpected(entry.last_failure);
+    if (TunnelConnection* tunnel = pick(entry)) co_return tunnel;
+    if (!co_await entry.waiting.wait(worker_.loop, deadline)) co_return std::unexpected(Reason::kConnectTimeout);
+  }
+}
+
+// The first that is not saturated; where all are, the one with the fewest streams; null where none takes another stream.
+TunnelConnection* TunnelPool::pick(const Entry& entry) {
+  TunnelConnection* fallback = nullptr;
+  for (TunnelConnection* tunnel : entry.tunnels) {
+    if (!tunnel->session().can_open()) continue;
+    if (!tunnel->saturated()) return tunnel;
+    if (!fallback || tunnel->session().active_streams() < fallback->session().active_streams()) fallback = tunnel;
+  }
+  return fallback;
+}
+
+void TunnelPool::dial_more(Entry& entry) {
+  if (entry.dialing || draining_) return;
+  const TunnelConnection* best = pick(entry);
+  const bool crowded = best && best->saturated() && entry.tunnels.size() < limits::kTunnelsForBulk;
+  if ((best && !crowded) || entry.tunnels.size() >= limits::kTunnelsADestination) return;
+  ring::start(dial(entry));
+}
+
+ring::Task<void> TunnelPool::dial(Entry& entry) {
+  ++entry.users;
+  entry.dialing = true;
+  const TunnelTarget target = entry.target;
+  const auto deadline = worker_.loop.now() + worker_.connect_timeout();
+
+  Outcome<ring::Socket> socket = co_await connect(target, deadline);
+  Outcome<tls::CredentialsPtr> credentials = std::unexpected(Reason::kNone);
+  if (socket) credentials = co_await worker_.identities.credentials(*target.source, deadline);
+  if (!socket || !credentials) {
+    dial_ended(entry, socket ? credentials.error() : socket.error());
+  } else {
+    TunnelConnection* self = nullptr;
+    TunnelConnection tunnel(worker_.loop, worker_.handshakes, std::move(*socket),
+                            hbone::Tunnel::client(*credentials, {worker_.identity_of(*target.destination)}, worker_.loop.buffers(), worker_.hbone, worker_.loop.now()),
+                            {.connect = {}, .changed = [&] { changed(entry, *self); }});
+    self = &tunnel;
+    co_await tunnel.run(deadline);
+    if (!tunnel.peer()) {
+      log::debug("tunnel {} -> {} failed: {}: {}", target.source->name, target.address.text(), name(tunnel.failure()), tunnel.failure_text());
+      dial_ended(entry, tunnel.failure());
+    }
+  }
+  --entry.users;
+}
+
+ring::Task<Outcome<ring::Socket>> TunnelPool::connect(const TunnelTarget& target, ring::Clock::time_point deadline) {
+  return dial_socket(worker_, *target.source, {target.address, LEAT_LISTENER_PORT}, std::nullopt, deadline);
+}
+
+void TunnelPool::changed(Entry& entry, TunnelConnection& tunnel) {
+  const bool listed = std::ranges::find(entry.tunnels, &tunnel) != entry.tunnels.end();
+  if (tunnel.open() && !listed) {
+    entry.tunnels.push_back(&tunnel);
+    if (draining_) tunnel.drain();
+    dial_ended(entry, Reason::kNone);
+  }
+  if (tunnel.ended()) std::erase(entry.tunnels, &tunnel);
+  while (pick(entry) && entry.waiting.wake_one()) {
+  }
+  if (!entry.waiting.empty()) dial_more(entry);
+}
+
+void TunnelPool::dial_ended(Entry& entry, Reason reason) {
+  entry.dialing = false;
+  if (reason == Reason::kNone) return;
+  entry.last_failure = reason;
+  ++entry.failures;
+  entry.waiting.wake_all();
+}
+
+void TunnelPool::close_idle(ring::Clock::time_point before) {
+  for (auto& [key, entry] : entries_) {
+    for (TunnelConnection* tunnel : entry.tunnels) {
+      if (tunnel->attached() == 0 && tunnel->idle_since() < before) tunnel->drain();
+    }
+  }
+  std::erase_if(entries_, [](const auto& item) { return item.second.users == 0; });
+}
+
+void TunnelPool::drain() {
+  draining_ = true;
+  for (auto& [key, entry] : entries_) {
+    for (TunnelConnection* tunnel : entry.tunnels) tunnel->drain();
+  }
+}
+
+size_t TunnelPool::tunnels() const {
+  size_t sum = 0;
+  for (const auto& [key, entry] : entries_) sum += entry.tunnels.size();
+  return sum;
+}
+
+}  // namespace leat::proxy

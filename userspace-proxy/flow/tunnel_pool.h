@@ -1,0 +1,71 @@
+// Open tunnels of this worker, by source pod and destination. A flow gets a stream of the first tunnel that has room and is not saturated, so
+// that streams share records and sends; a new tunnel is dialled when there is none, one at a time a destination, and tunnels come back to
+// use as their streams end. An idle tunnel is closed after a while.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "userspace-proxy/flow/tunnel.h"
+#include "userspace-proxy/flow/wait_queue.h"
+#include "userspace-proxy/mesh/mesh.h"
+
+namespace leat::proxy {
+
+class Worker;
+
+struct TunnelTarget {
+  WorkloadRef source;
+  WorkloadRef destination;
+  IpAddress address;  // of the destination; the tunnel goes to its port 15008
+};
+
+class TunnelPool {
+ public:
+  explicit TunnelPool(Worker& worker) : worker_(worker) {}
+
+  // A stream on which the peer has connected to `request.authority`, or why there is none before `deadline`.
+  ring::Task<Outcome<TunnelStream>> open(TunnelTarget target, hbone::ConnectRequest request, ring::Clock::time_point deadline);
+
+  // Ends tunnels that were idle since `before`, and forgets what is gone. Call it every few seconds.
+  void close_idle(ring::Clock::time_point before);
+  void drain();
+
+  [[nodiscard]] size_t tunnels() const;
+
+ private:
+  struct Key {
+    std::string source_uid;
+    std::string destination_uid;
+    IpAddress address;
+    bool operator==(const Key&) const = default;
+  };
+  struct KeyHash {
+    size_t operator()(const Key& key) const;
+  };
+  struct Entry {
+    TunnelTarget target;
+    std::vector<TunnelConnection*> tunnels;  // open ones; each lives in its dial()
+    WaitQueue waiting;                       // for a stream
+    uint32_t users = 0;                      // coroutines that hold a reference to this entry
+    uint64_t failures = 0;
+    Reason last_failure = Reason::kNone;
+    bool dialing = false;
+  };
+
+  ring::Task<Outcome<TunnelConnection*>> acquire(Entry& entry, ring::Clock::time_point deadline);
+  // Connects, serves the tunnel to its end, and takes it out again.
+  ring::Task<void> dial(Entry& entry);
+  ring::Task<Outcome<ring::Socket>> connect(const TunnelTarget& target, ring::Clock::time_point deadline);
+  void changed(Entry& entry, TunnelConnection& tunnel);
+  void dial_ended(Entry& entry, Reason reason);  // kNone: the tunnel is open
+  static TunnelConnection* pick(const Entry& entry);
+  void dial_more(Entry& entry);
+
+  Worker& worker_;
+  std::unordered_map<Key, Entry, KeyHash> entries_;  // erased only without users
+  bool draining_ = false;
+};
+
+}  // namespace leat::proxy

@@ -1,0 +1,115 @@
+#include "userspace-proxy/flow/worker.h"
+
+#include <random>
+
+#include "common/log.h"
+#include "userspace-proxy/flow/inbound_hbone.h"
+#include "userspace-proxy/flow/inbound_plaintext.h"
+#include "userspace-proxy/flow/outbound.h"
+
+namespace leat::proxy {
+
+Worker::Worker(ring::Loop& on, Options options)
+    : options_(std::move(options)),
+      loop(on),
+      flows(options_.index, *options_.closed_sequence),
+      balancer(std::random_device{}()),
+      broker(on, options_.agent),
+      source_ids(on, options_.agent),
+      identities(on),
+      handshakes(on),
+      pods(options_.descriptors),
+      tunnels(*this),
+      tending_(on.timers(), [this] { tend(); }) {
+  tend();
+}
+
+SpiffeId Worker::identity_of(const Workload& pod) const { return {mesh_->settings().trust_domain(), pod.namespace_, pod.service_account}; }
+
+std::chrono::milliseconds Worker::connect_timeout() const {
+  const uint32_t configured = mesh_->settings().connect_timeout_ms();
+  return configured > 0 ? std::chrono::milliseconds(configured) : limits::kConnectTimeout;
+}
+
+void Worker::tend() {
+  options_.beat();
+  if (loop.now() >= next_trim_) {
+    next_trim_ = loop.now() + limits::kTrimInterval;
+    loop.buffers().trim();
+    balancer.forget_idle(loop.now());
+    broker.trim();
+    pods.forget_idle();
+    tunnels.close_idle(loop.now() - limits::kTunnelIdle);
+  }
+  if (drained_ && quiet()) std::exchange(drained_, nullptr)();
+  tending_.arm(loop.now() + (drained_ ? limits::kDrainCheck : limits::kBeat));
+}
+
+// ---- listeners
+
+void Worker::add_listener(const ListenerKey& key, UniqueFd listener) {
+  remove_listener(key);
+  auto acceptor = std::make_unique<ring::Acceptor>(
+      loop, std::move(listener), [this, key](UniqueFd connection) { accepted(key, std::move(connection)); },
+      [this, key](int error) {
+        log::warn("the listener of {} (role {}{}) died: {}; the agent makes another", key.uid, static_cast<int>(key.role), key.ipv6 ? ", IPv6" : "", strerrorname_np(error));
+        options_.listener_died(key);
+      });
+  if (armed_) acceptor->arm();
+  acceptors_[key] = std::move(acceptor);
+}
+
+void Worker::remove_listener(const ListenerKey& key) {
+  const auto found = acceptors_.find(key);
+  if (found == acceptors_.end()) return;
+  ring::start(retire(std::move(found->second)));
+  acceptors_.erase(found);
+}
+
+ring::Task<void> Worker::retire(std::unique_ptr<ring::Acceptor> acceptor) { co_await acceptor->disarm(); }
+
+void Worker::arm() {
+  armed_ = true;
+  for (auto& [key, acceptor] : acceptors_) {
+    if (!acceptor->armed()) acceptor->arm();
+  }
+}
+
+void Worker::disarm(std::function<void()> done) {
+  armed_ = false;
+  ring::start(disarm_all(std::move(done)));
+}
+
+ring::Task<void> Worker::disarm_all(std::function<void()> done) {
+  std::vector<std::unique_ptr<ring::Acceptor>> retiring;
+  for (auto& [key, acceptor] : acceptors_) retiring.push_back(std::move(acceptor));
+  acceptors_.clear();
+  for (auto& acceptor : retiring) co_await acceptor->disarm();
+  done();
+}
+
+void Worker::accepted(const ListenerKey& key, UniqueFd connection) {
+  ++accepted_;
+  WorkloadRef pod = mesh_->workload(key.uid);
+  if (!pod) {  // its pod has left the model: closed without a word, as the pod is
+    ++unknown_pod_;
+    return;
+  }
+  switch (key.role) {
+    case v1::LISTENER_OUTBOUND: return ring::start(outbound(*this, std::move(connection), std::move(pod)));
+    case v1::LISTENER_HBONE: return ring::start(inbound_tunnel(*this, std::move(connection), std::move(pod)));
+    case v1::LISTENER_PLAINTEXT: return ring::start(inbound_plaintext(*this, std::move(connection), std::move(pod)));
+    default: return;  // add_listener() is given these three
+  }
+}
+
+// ---- leaving
+
+void Worker::drain(std::function<void()> done) {
+  drained_ = std::move(done);
+  inbound_tunnels.drain();
+  tunnels.drain();
+  tend();
+}
+
+}  // namespace leat::proxy

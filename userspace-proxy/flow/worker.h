@@ -1,0 +1,128 @@
+// userspace-proxy/flow: what happens to connections. A Worker is one thread's share of the proxy: a loop, and everything that its flows use.
+// Workers share nothing but the immutable mesh and credentials; the control thread speaks to one by posting to its loop. A flow is one
+// coroutine (outbound, inbound_hbone, inbound_plaintext), written in the order in which a connection lives.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "leat.pb.h"
+#include "userspace-proxy/balance/balancer.h"
+#include "userspace-proxy/flow/agent_requests.h"
+#include "userspace-proxy/flow/handshake_gate.h"
+#include "userspace-proxy/flow/identities.h"
+#include "userspace-proxy/flow/pod_limits.h"
+#include "userspace-proxy/flow/socket_broker.h"
+#include "userspace-proxy/flow/source_ids.h"
+#include "userspace-proxy/flow/tunnel.h"
+#include "userspace-proxy/flow/tunnel_pool.h"
+#include "userspace-proxy/ring/acceptor.h"
+
+namespace leat::proxy {
+
+// The tunnels into this worker's pods, so that a leaving proxy can tell their peers.
+class InboundTunnels {
+ public:
+  class Listed {
+   public:
+    Listed(InboundTunnels& all, TunnelConnection& tunnel) : all_(all), tunnel_(tunnel) {
+      all_.tunnels_.insert(&tunnel);
+      if (all_.draining_) tunnel.drain();
+    }
+    Listed(const Listed&) = delete;
+    Listed& operator=(const Listed&) = delete;
+    ~Listed() { all_.tunnels_.erase(&tunnel_); }
+
+   private:
+    InboundTunnels& all_;
+    TunnelConnection& tunnel_;
+  };
+  void drain() {
+    draining_ = true;
+    for (TunnelConnection* tunnel : tunnels_) tunnel->drain();
+  }
+  [[nodiscard]] size_t size() const { return tunnels_.size(); }
+
+ private:
+  std::unordered_set<TunnelConnection*> tunnels_;
+  bool draining_ = false;
+};
+
+struct ListenerKey {
+  std::string uid;
+  v1::ListenerRole role;
+  bool ipv6;
+  auto operator<=>(const ListenerKey&) const = default;
+};
+
+class Worker {
+ public:
+  struct Options {
+    int index = 0;
+    uint64_t descriptors = 1024;               // that this process may have open
+    std::atomic<uint64_t>* closed_sequence;    // shared by all workers
+    AgentRequests agent;
+    std::function<void(const ListenerKey&)> listener_died;
+    std::function<void()> beat;                // called at least once a second while the loop turns
+  };
+
+  Worker(ring::Loop& on, Options options);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // ---- the parts that flows use
+ private:
+  Options options_;
+
+ public:
+  ring::Loop& loop;
+  FlowTable flows;
+  Balancer balancer;
+  SocketBroker broker;
+  SourceIds source_ids;
+  Identities identities;
+  HandshakeGate handshakes;
+  PodLimits pods;
+  hbone::Counters hbone;
+  TunnelPool tunnels;
+  InboundTunnels inbound_tunnels;
+
+  [[nodiscard]] const MeshRef& mesh() const { return mesh_; }
+  [[nodiscard]] SpiffeId identity_of(const Workload& pod) const;
+  [[nodiscard]] std::chrono::milliseconds connect_timeout() const;
+
+  // ---- what the control thread does, on this worker's loop
+  void set_mesh(MeshRef mesh) { mesh_ = std::move(mesh); }
+  // A listener is armed at once if the worker is armed.
+  void add_listener(const ListenerKey& key, UniqueFd listener);
+  void remove_listener(const ListenerKey& key);
+  void arm();
+  // `done` is called when no accept is armed any more; what was accepted goes on.
+  void disarm(std::function<void()> done);
+  // Tells peers to open nothing new; `done` is called when the last flow has ended.
+  void drain(std::function<void()> done);
+  [[nodiscard]] bool quiet() const { return flows.open_flows() == 0 && inbound_tunnels.size() == 0; }
+  // Appends this worker's counters.
+  void report(std::vector<v1::Counter>* out) const;
+
+ private:
+  void tend();
+  ring::Task<void> retire(std::unique_ptr<ring::Acceptor> acceptor);
+  ring::Task<void> disarm_all(std::function<void()> done);
+  void accepted(const ListenerKey& key, UniqueFd connection);
+
+  MeshRef mesh_ = make_ref<Mesh>();
+  std::map<ListenerKey, std::unique_ptr<ring::Acceptor>> acceptors_;
+  std::function<void()> drained_;
+  ring::Timer tending_;
+  ring::Clock::time_point next_trim_{};
+  uint64_t accepted_ = 0;
+  uint64_t unknown_pod_ = 0;
+  bool armed_ = false;
+};
+
+}  // namespace leat::proxy

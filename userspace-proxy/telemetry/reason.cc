@@ -1,0 +1,53 @@
+#include "userspace-proxy/telemetry/reason.h"
+
+#include <array>
+
+namespace leat::proxy {
+namespace {
+
+struct Text {
+  std::string_view name;
+  std::string_view sentence;
+  std::string_view cure;
+};
+
+// In the order of Reason.
+constexpr std::array<Text, static_cast<size_t>(Reason::kCount)> kTexts{{
+    {"none", "", ""},
+    {"not-an-alias", "the address that the application connected to stands for no destination of the mesh", ""},
+    {"target-gone", "the destination has left the mesh since the application connected", ""},
+    {"no-such-port", "the service does not declare this port", "declare the port in the Service"},
+    {"reserved-port", "port 15008 of a pod is the mesh's own", ""},
+    {"no-endpoint", "the service has no ready endpoint", "look at the readiness of the service's pods"},
+    {"refused", "the endpoint refused the connection", "is the application listening on this port?"},
+    {"unreachable", "the endpoint can't be reached", ""},
+    {"connect-timeout", "the endpoint did not answer within the connect timeout", "does a NetworkPolicy block it? Tunnels arrive on port 15008"},
+    {"no-broker", "the agent gave no socket within the connect timeout", "is leat-agent running on this node?"},
+    {"no-certificate", "the pod has no certificate yet", "see `leat certs` for the CA's answer"},
+    {"tls-failed", "the TLS handshake failed", ""},
+    {"unexpected-identity", "the peer proved an identity that is not the destination's", "does another pod use this address?"},
+    {"tunnel-broken", "the tunnel broke before the connection was made", ""},
+    {"denied-by-peer", "the destination's policy denied the connection", ""},
+    {"refused-by-peer", "the destination's node could not reach the application", "is the application listening on this port?"},
+    {"bad-request-by-peer", "the destination's node did not accept the request", ""},
+    {"handshake-timeout", "the peer did not finish its handshake in time", ""},
+    {"pod-limit", "the pod has as many connections or handshakes as one pod may have", ""},
+    {"untrusted-peer", "the peer's certificate was not accepted", ""},
+    {"protocol-breach", "the peer broke the protocol", ""},
+    {"wrong-authority", "the peer asked for an address that is not this pod's", ""},
+    {"plaintext-denied", "the pod accepts mutual TLS only (STRICT)", "enrol the client, or make the PeerAuthentication PERMISSIVE"},
+    {"no-source-id", "the agent gave no id for the client's address in time", "is leat-agent running on this node?"},
+    {"client-reset", "the client reset the connection", ""},
+    {"server-reset", "the server reset the connection", ""},
+    {"drain-deadline", "the proxy was replaced and the connection outlived the drain deadline", ""},
+}};
+
+const Text& text_of(Reason reason) { return kTexts[static_cast<size_t>(reason)]; }
+
+}  // namespace
+
+std::string_view name(Reason reason) { return text_of(reason).name; }
+std::string_view sentence(Reason reason) { return text_of(reason).sentence; }
+std::string_view cure(Reason reason) { return text_of(reason).cure; }
+
+}  // namespace leat::proxy
