@@ -1,4 +1,4 @@
-#include "agent/event_loop.h"
+#include "common/event_loop.h"
 
 #include <algorithm>
 #include <array>
@@ -6,7 +6,7 @@
 
 #include "common/check.h"
 
-namespace leat::agent {
+namespace leat {
 
 Result<std::unique_ptr<EventLoop>> EventLoop::make() {
   UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
@@ -87,4 +87,4 @@ void EventLoop::fire_timers() {
   }
 }
 
-}  // namespace leat::agent
+}  // namespace leat

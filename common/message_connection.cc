@@ -1,8 +1,6 @@
-#include "agent/message_connection.h"
+#include "common/message_connection.h"
 
-#include "agent/limits.h"
-
-namespace leat::agent {
+namespace leat {
 
 MessageConnection::MessageConnection(EventLoop& loop, MessageSocket socket, Handlers handlers)
     : loop_(loop), socket_(std::move(socket)), handlers_(std::move(handlers)), interest_(EPOLLIN) {
@@ -53,7 +51,7 @@ void MessageConnection::on_events(uint32_t events) {
 }
 
 void MessageConnection::read_some() {
-  for (int i = 0; i < limits::kMessagesATurn && !paused_ && close_timer_ == 0; ++i) {
+  for (int i = 0; i < kMessagesATurn && !paused_ && close_timer_ == 0; ++i) {
     auto received = socket_.receive();
     if (!received) return close(std::move(received).error());
     if (!*received) return;
@@ -73,4 +71,4 @@ void MessageConnection::update_interest() {
   loop_.set_events(socket_.fd(), wanted);
 }
 
-}  // namespace leat::agent
+}  // namespace leat
