@@ -28,7 +28,7 @@ class Backend {
   [[nodiscard]] virtual bool start(SendOperation& operation) = 0;
   [[nodiscard]] virtual bool start(ConnectOperation& operation) = 0;
   virtual void start(ReceiveOperation& operation) = 0;
-  virtual void start(Operation& hangup) = 0;
+  virtual void start(HangupOperation& operation) = 0;
   virtual void cancel(Operation& operation) = 0;
 
   // Whether the kernel may hold the descriptor in blocking mode (io_uring: must, or it fails instead of waiting).

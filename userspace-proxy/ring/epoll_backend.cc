@@ -70,9 +70,9 @@ bool EpollBackend::start(ConnectOperation& operation) {
   return false;
 }
 
-void EpollBackend::start(Operation& hangup) {
-  watch(*hangup.socket);
-  if (hangup.socket->dead) complete_soon(hangup, 0);
+void EpollBackend::start(HangupOperation& operation) {
+  watch(*operation.socket);
+  if (operation.socket->dead) complete_soon(operation, 0);
 }
 
 void EpollBackend::cancel(Operation& operation) { complete_soon(operation, ECANCELED); }

@@ -18,7 +18,7 @@ class EpollBackend final : public Backend {
   bool start(SendOperation& operation) override;
   bool start(ConnectOperation& operation) override;
   void start(ReceiveOperation& operation) override;
-  void start(Operation& hangup) override;
+  void start(HangupOperation& operation) override;
   void cancel(Operation& operation) override;
   [[nodiscard]] bool wants_blocking() const override { return false; }
   void start_accepting(Acceptor& acceptor) override;

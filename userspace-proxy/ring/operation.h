@@ -71,4 +71,9 @@ struct ConnectOperation : Operation {
   socklen_t address_bytes = 0;
 };
 
+struct HangupOperation : Operation {
+  explicit HangupOperation(SocketState* of) : Operation(Kind::kHangup, of) {}
+  bool dead = false;  // seen, the kernel's watch is being taken back
+};
+
 }  // namespace leat::ring

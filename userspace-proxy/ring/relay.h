@@ -7,6 +7,7 @@
 //   co_await send(Chain&&)  → IoResult<void>
 //   finish()                ends our direction
 //   reset()                 kills both; what waits at the stream completes with ECANCELED
+//   co_await hangup()       → IoResult<void>; optional: how to learn of a reset while not reading
 #pragma once
 
 #include <cerrno>
@@ -40,10 +41,9 @@ namespace detail {
 struct RelayState {
   using End = RelayResult::End;
   RelayResult result;
-  Signal both_ended;
-  uint8_t open = 2;
-  bool a_broken = false;  // a write to it failed: what it had sent before is still read and delivered, then the other side is reset
-  bool b_broken = false;
+  Signal ended;
+  uint8_t flowing = 2;  // directions that may still carry bytes
+  uint8_t running = 2;  // directions whose coroutine lives
 
   // The first failure is the reason; those that our own resets cause are not.
   void failed(End end, int error) {
@@ -51,46 +51,66 @@ struct RelayState {
   }
 };
 
+// One stream as a direction sees it.
+template <typename Stream>
+struct RelayEnd {
+  Stream& stream;
+  RelayResult::End when_failed;
+  bool broken = false;  // a write to it failed
+};
+
+// From one stream to the other until the first one's end, or a failure.
 template <typename From, typename To>
-Detached relay_direction(From& from, To& to, RelayState& state, RelayResult::End from_failed, RelayResult::End to_failed,
-                           bool& from_broken, bool& to_broken, uint64_t& bytes) {
+Detached relay_direction(RelayEnd<From>& from, RelayEnd<To>& to, RelayState& state, uint64_t& bytes) {
+  const auto kill = [&](RelayResult::End end, int error) {
+    state.failed(end, error);
+    from.stream.reset();
+    to.stream.reset();
+  };
   for (;;) {
-    IoResult<Chain> got = co_await from.recv();
-    if (!got || (got->empty() && from_broken)) {
-      state.failed(from_failed, got ? EPIPE : got.error().value);
-      from.reset();
-      to.reset();
+    IoResult<Chain> got = co_await from.stream.recv();
+    if (!got || (got->empty() && from.broken)) {
+      --state.flowing;
+      kill(from.when_failed, got ? EPIPE : got.error().value);
       break;
     }
     if (got->empty()) {
-      to.finish();
+      --state.flowing;
+      to.stream.finish();
+      if constexpr (requires { from.stream.hangup(); }) {
+        // Nobody reads this stream any more, so nobody would see a reset while the other direction is silent.
+        if (state.flowing > 0) {
+          const IoResult<void> hung_up = co_await from.stream.hangup();
+          if (state.flowing > 0) kill(from.when_failed, hung_up ? ECONNRESET : hung_up.error().value);
+        }
+      }
       break;
     }
     const size_t size = got->size();
-    if (IoResult<void> sent = co_await to.send(std::move(*got)); !sent) {
-      state.failed(to_failed, sent.error().value);
-      to_broken = true;
-      // The other direction ends by itself when it has read what `to` left; if it has ended before, nobody else is here to reset.
-      if (state.open == 1) {
-        from.reset();
-        to.reset();
-      }
+    const IoResult<void> sent = co_await to.stream.send(std::move(*got));
+    if (!sent) {
+      // What the broken stream had sent before is still read and delivered; then the other direction resets. If that one has ended
+      // already, nobody else is here to do it.
+      to.broken = true;
+      state.failed(to.when_failed, sent.error().value);
+      if (--state.flowing == 0) kill(to.when_failed, sent.error().value);
       break;
     }
     bytes += size;
   }
-  if (--state.open == 0) state.both_ended.set();
+  if (--state.running == 0) state.ended.set();
 }
 
 }  // namespace detail
 
 template <typename A, typename B>
 Task<RelayResult> relay(A& a, B& b, RelayCounters& counters) {
-  using End = RelayResult::End;
   detail::RelayState state;
-  detail::relay_direction(a, b, state, End::kAFailed, End::kBFailed, state.a_broken, state.b_broken, counters.a_to_b);
-  detail::relay_direction(b, a, state, End::kBFailed, End::kAFailed, state.b_broken, state.a_broken, counters.b_to_a);
-  if (state.open > 0) co_await state.both_ended.wait();
+  detail::RelayEnd<A> a_end{a, RelayResult::End::kAFailed};
+  detail::RelayEnd<B> b_end{b, RelayResult::End::kBFailed};
+  detail::relay_direction(a_end, b_end, state, counters.a_to_b);
+  detail::relay_direction(b_end, a_end, state, counters.b_to_a);
+  if (state.running > 0) co_await state.ended.wait();
   co_return state.result;
 }
 

@@ -144,7 +144,9 @@ void Socket::Hangup::await_suspend(std::coroutine_handle<> handle) {
   LEAT_CHECK(socket->hanging == nullptr, "two waits for one socket's hang-up");
   waiter = handle;
   socket->hanging = this;
-  socket->loop.backend_->start(static_cast<Operation&>(*this));
+  socket->loop.backend_->start(*this);
 }
+
+IoResult<void> Socket::Hangup::await_resume() { return outcome(socket == nullptr ? ECANCELED : error); }
 
 }  // namespace leat::ring

@@ -38,8 +38,8 @@ class Socket {
   [[nodiscard]] Send send(Chain&& bytes);
   // co_await → IoResult<void>; ETIMEDOUT when `deadline` passes first. Turns Nagle's algorithm off.
   [[nodiscard]] Connect connect(const SocketAddress& to, Clock::time_point deadline);
-  // co_await → void: the connection is dead both ways (a reset, an error, or both directions ended), or the socket was closed. To learn of
-  // a reset while not reading.
+  // co_await → IoResult<void>: success when the connection is dead both ways (a reset, an error, or both directions ended). To learn of a
+  // reset while not reading.
   [[nodiscard]] Hangup hangup();
 
   // The waiting recv() completes with ECANCELED, or with what it had already received. Nothing if none waits.
@@ -100,15 +100,15 @@ class Socket::Connect : ConnectOperation {
   std::optional<Timer> timer_;
 };
 
-class Socket::Hangup : Operation {
+class Socket::Hangup : HangupOperation {
  public:
   [[nodiscard]] bool await_ready() const { return socket == nullptr; }
   void await_suspend(std::coroutine_handle<> handle);
-  static void await_resume() {}
+  [[nodiscard]] IoResult<void> await_resume();
 
  private:
   friend class Socket;
-  explicit Hangup(SocketState* of) : Operation(Kind::kHangup, of) {}
+  using HangupOperation::HangupOperation;
 };
 
 }  // namespace leat::ring

@@ -169,10 +169,11 @@ bool UringBackend::start(ConnectOperation& operation) {
   return false;
 }
 
-void UringBackend::start(Operation& hangup) {
+// Errors and hang-ups are always reported; but so is the peer's end, which had come before anybody asks. Hence every edge, not the first.
+void UringBackend::start(HangupOperation& operation) {
   io_uring_sqe& submission = next_submission();
-  io_uring_prep_poll_add(&submission, hangup.socket->fd.get(), 0);  // errors and hang-ups are always reported
-  submission.user_data = name_of(hangup);
+  io_uring_prep_poll_multishot(&submission, operation.socket->fd.get(), 0);
+  submission.user_data = name_of(operation);
 }
 
 // The submission queue is in order: should the operation have ended, a later one at the same address is not yet there to be hit.
@@ -273,6 +274,7 @@ void UringBackend::completed(const io_uring_cqe& completion) {
     switch (operation.kind) {
       case Operation::Kind::kReceive: return received(static_cast<ReceiveOperation&>(operation), completion);
       case Operation::Kind::kSend: return sent(static_cast<SendOperation&>(operation), completion.res);
+      case Operation::Kind::kHangup: return polled(static_cast<HangupOperation&>(operation), completion);
       default: return complete(operation, error);
     }
   }
@@ -304,6 +306,17 @@ void UringBackend::sent(SendOperation& operation, int result) {
   // More slices than one message holds, or a send that a cancellation cut short: that one fails in its next part.
   if (operation.socket->closing) return complete(operation, ECANCELED);
   submit(operation);
+}
+
+void UringBackend::polled(HangupOperation& operation, const io_uring_cqe& completion) {
+  const bool dead = completion.res > 0 && (completion.res & (POLLHUP | POLLERR)) != 0;
+  const bool last = (completion.flags & IORING_CQE_F_MORE) == 0;
+  if (dead && !last && !operation.dead) cancel(operation);
+  operation.dead |= dead;
+  if (!last) return;
+  if (operation.dead) return complete(operation, 0);
+  if (completion.res < 0) return complete(operation, -completion.res);
+  start(operation);  // the kernel ended the watch for a reason of its own
 }
 
 // A completion's blocks lie one behind the other in the provided ring; all but the last are full.

@@ -22,7 +22,7 @@ class UringBackend final : public Backend {
   bool start(SendOperation& operation) override;
   bool start(ConnectOperation& operation) override;
   void start(ReceiveOperation& operation) override;
-  void start(Operation& hangup) override;
+  void start(HangupOperation& operation) override;
   void cancel(Operation& operation) override;
   [[nodiscard]] bool wants_blocking() const override { return true; }
   void start_accepting(Acceptor& acceptor) override;
@@ -52,6 +52,7 @@ class UringBackend final : public Backend {
   void completed(const io_uring_cqe& completion);
   void received(ReceiveOperation& operation, const io_uring_cqe& completion);
   void sent(SendOperation& operation, int result);
+  void polled(HangupOperation& operation, const io_uring_cqe& completion);
   void take_blocks(Chain& into, uint32_t first, uint32_t bytes);
   void recycle(uint32_t position);
 
