@@ -1,5 +1,6 @@
 """The shop: the small application that the demo shows and that most end-to-end tests use. Two nodes; a frontend and two backends of
 version v1 and one of v2 spread over both; a visitor whose namespace never joins the mesh."""
+import contextlib
 import json
 from pathlib import Path
 
@@ -62,6 +63,19 @@ class Shop:
         self.lab.objects.namespace(NAMESPACE, enrolled=True)
         for node in self.lab.nodes:
             wait_for(lambda node=node: enrolled_pods(node) >= self._pods_of(node), f"{node.name}: the shop is enrolled", timeout)
+
+    @contextlib.contextmanager
+    def another_pod(self, node, name, **description):
+        """One more pod of the shop's namespace, taken up by the mesh where it is running, and deleted at the end."""
+        pod = node.add_pod(name, NAMESPACE)
+        self.lab.objects.pod(pod, **description)
+        if node.agent:
+            wait_for(lambda: name in enrolled_pods(node), f"{name} is enrolled")
+        try:
+            yield pod
+        finally:
+            self.lab.objects.remove(f"pod-{NAMESPACE}-{name}")
+            pod.delete()
 
     def _pods_of(self, node):
         return {pod.name for pod in node.pods if pod.namespace == NAMESPACE}

@@ -51,6 +51,16 @@ def read_exactly(sock, size):
     return data
 
 
+def read_until(sock, end):
+    data = b""
+    while end not in data:
+        more = sock.recv(CHUNK_BYTES)
+        if not more:
+            raise EOFError(f"end after {len(data)} bytes")
+        data += more
+    return data
+
+
 def outcome(action):
     """"ok", or how the kernel said no: "refused", "reset", "timeout", "denied", …"""
     try:

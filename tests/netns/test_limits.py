@@ -1,0 +1,63 @@
+"""Many at once, and one after the other for long: nothing fails, nothing leaks."""
+import os
+from pathlib import Path
+
+import pytest
+
+from conftest import asks_leat
+from lab import wait_for
+from load import BASE_PORT, ECHO, Load, rss_kib, settled, start_backend
+
+SHORT_CONNECTIONS = 20000
+
+
+@pytest.fixture(scope="module")
+def loaded(shop, near, far):
+    backends = [start_backend(pod) for pod in (near, far)]
+    yield shop
+    for backend in backends:
+        backend.kill()
+
+
+def test_two_thousand_concurrent_connections_are_all_served(loaded, server):
+    report = Load(loaded.frontend, "http", server.ipv4, connections=2000, seconds=4).report()
+    assert report["failed"] == {} and report["done"] > 2000
+
+
+def test_two_thousand_idle_connections_still_echo_after_a_while(loaded, far):
+    done = loaded.frontend.run([loaded.lab.binary("bench_load"), "idle", far.ipv4, BASE_PORT + ECHO, "--connections", 2000], text_input="")
+    assert '"failed": {}' in done.stdout
+
+
+@asks_leat
+def test_twenty_thousand_short_connections_leak_no_descriptor_id_map_entry_or_memory(loaded, far):
+    def load(total):
+        report = Load(loaded.frontend, "newconn", far.ipv4, connections=32, total=total).report(300)
+        assert report["failed"] == {} and report["done"] == total
+    load(2000)  # fills caches and pools
+    before = {name: settled(measure, name) for name, measure in _measures(loaded).items()}
+    load(SHORT_CONNECTIONS)
+    for name, measure in _measures(loaded).items():
+        allowed = 2048 if name.endswith("KiB") else 64  # spare sockets and tunnels come and go
+        wait_for(lambda n=name, m=measure, more=allowed: m() <= before[n] + more, f"{name} returns to {before[name]}", timeout=20, interval=0.2)
+
+
+def _measures(shop):
+    """What could leak, by name, each as a function that counts it now."""
+    measures = {}
+    for node in shop.lab.nodes:
+        pids = {"agent": [node.agent.pid], "proxy": node.worker_pids()}
+        for program, members in pids.items():
+            measures[f"{node.name} {program} descriptors"] = lambda members=members: sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in members)
+            measures[f"{node.name} {program} KiB"] = lambda members=members: sum(rss_kib(pid) for pid in members)
+        measures[f"{node.name} map entries"] = lambda node=node: _map_entries(node)
+    return measures
+
+
+def _map_entries(node):
+    """Entries of the pinned map of vouched handshakes, the only one that connections write to."""
+    found = [path for path in Path(f"/proc/{node.holder}/root{node.bpffs}").rglob("direct") if path.is_file()]
+    assert found, "no pinned map named direct"
+    inside = str(found[0]).split("/root", 1)[1]
+    dump = node.run(["bpftool", "map", "dump", "pinned", inside]).stdout
+    return dump.count("key")

@@ -1,0 +1,189 @@
+"""Programs die, hang and are replaced while traffic runs. What may be lost is said in each test; what may not is counted."""
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import asks_leat, flows, running_shop, strict
+from lab import wait_for
+from load import BASE_PORT, ECHO, Callers, Held, Load, start_backend
+from programs import try_connect
+from shop import BACKEND_PORT
+
+pytestmark = asks_leat
+IN_FLIGHT = 8
+UPGRADES = 50
+
+
+@pytest.fixture
+def loaded(new_shop):
+    """A shop whose backends also run the load backend."""
+    for name in ("backend-v1-1", "backend-v1-2"):
+        start_backend(new_shop.backends[name])
+    start_backend(new_shop.visitor)
+    new_shop.near, new_shop.far = new_shop.backends["backend-v1-1"], new_shop.backends["backend-v1-2"]
+    return new_shop
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def proxy_worker(node):
+    """The process that carries traffic, below its supervisor."""
+    return wait_for(lambda: children(node.proxy.pid), "the supervisor has a child")[0]
+
+
+def refused(report):
+    return {reason: count for reason, count in report["failed"].items() if reason.startswith("connect")}
+
+
+def test_killing_the_proxy_refuses_no_connect_and_loses_only_what_it_had_accepted(loaded):
+    """-9 on each node's data process, twice, under load. Direct and untouched connections notice nothing."""
+    untouched_by_it = Held(loaded.frontend, [loaded.near.ipv4, loaded.visitor.ipv4])
+    callers = Callers(loaded.frontend, loaded.far.ipv4, threads=IN_FLIGHT)
+    kills = 0
+    for node in (loaded.a, loaded.b, loaded.a, loaded.b):
+        victim = proxy_worker(node)
+        os.kill(victim, signal.SIGKILL)
+        kills += 1
+        wait_for(lambda node=node, victim=victim: proxy_worker(node) != victim, "the supervisor starts another")
+        wait_for(lambda: loaded.frontend.call(try_connect, loaded.far.ipv4, BASE_PORT + ECHO) == "ok", "it serves again")
+    report = callers.stop()
+    assert refused(report) == {}
+    assert sum(report["failed"].values()) <= kills * IN_FLIGHT, report
+    assert report["done"] > 100
+    assert untouched_by_it.alive() == ["ok", "ok"]
+    untouched_by_it.end()
+
+
+def test_with_the_whole_proxy_gone_connects_wait_for_the_next_one(loaded):
+    """Supervisor too, as when its pod is deleted: the agent holds the listeners, so the backlog takes what comes."""
+    loaded.a.kill_proxies()
+    load = Load(loaded.frontend, "newconn", loaded.far.ipv4, connections=IN_FLIGHT, total=100, timeout=10)
+    loaded.a.start_proxy()
+    report = load.report()
+    assert report["failed"] == {} and report["done"] == 100
+
+
+def test_replacing_the_proxy_fifty_times_under_load_fails_nothing(loaded):
+    proxied = [Callers(loaded.frontend, loaded.far.ipv4, threads=2, each=each) for each in (1, 5)]
+    direct = Callers(loaded.frontend, loaded.near.ipv4, threads=1)
+    for number in range(UPGRADES):
+        loaded.lab.nodes[number % 2].replace_proxy()
+    for callers in (*proxied, direct):
+        report = callers.stop()
+        assert report["failed"] == {} and report["done"] > UPGRADES
+
+
+def test_a_stopped_proxy_is_replaced_and_nothing_stays_stuck(loaded):
+    """SIGSTOP on the data process: the supervisor sees no loop turn for 3 s, kills it, and the next one serves."""
+    victim = proxy_worker(loaded.a)
+    os.kill(victim, signal.SIGSTOP)
+    load = Load(loaded.frontend, "newconn", loaded.far.ipv4, connections=IN_FLIGHT, total=200, timeout=15)
+    report = load.report()
+    assert proxy_worker(loaded.a) != victim
+    assert refused(report) == {} and sum(report["failed"].values()) <= IN_FLIGHT
+    assert loaded.ask(10)["failed"] == {}
+
+
+def test_killing_and_restarting_the_agent_under_load_fails_no_connection(loaded):
+    callers = [Callers(loaded.frontend, pod.ipv4, threads=2) for pod in (loaded.far, loaded.near)]
+    for node in (loaded.a, loaded.b, loaded.a):
+        node.agent.kill()
+        node.start_agent()
+        node.wait_ready()
+    for report in (caller.stop() for caller in callers):
+        assert report["failed"] == {} and report["done"] > 100
+
+
+def test_with_both_killed_strict_pods_are_closed_and_after_restart_all_is_well(loaded):
+    with strict(loaded):
+        wait_for(lambda: loaded.visitor.call(try_connect, loaded.near.ipv4, BACKEND_PORT) != "ok", "strict is in force")
+        for node in loaded.lab.nodes:
+            node.agent.kill()
+            node.kill_proxies()
+        for pod in (loaded.near, loaded.far):
+            assert loaded.visitor.call(try_connect, pod.ipv4, BASE_PORT + ECHO, 2) != "ok"
+        for node in loaded.lab.nodes:
+            node.start_leat()
+        for node in loaded.lab.nodes:
+            node.wait_ready()
+        assert loaded.ask(30)["failed"] == {}
+        assert loaded.visitor.call(try_connect, loaded.near.ipv4, BASE_PORT + ECHO) != "ok"
+
+
+def test_without_a_proxy_permissive_goes_untouched_and_strict_is_refused_at_once():
+    with running_shop(noProxyTimeout="1s") as shop:
+        near = shop.backends["backend-v1-1"]
+        start_backend(shop.visitor)
+        shop.a.kill_proxies()
+        wait_for(lambda: shop.ask(1, url=f"http://{shop.backends['backend-v1-2'].ipv4}:{BACKEND_PORT}/")["failed"] == {},
+                 "a permissive pod goes untouched", interval=0.2)
+        with strict(shop):
+            def refused_at_once():
+                started = time.monotonic()
+                return shop.visitor.call(try_connect, near.ipv4, BACKEND_PORT) == "refused" and time.monotonic() - started < 1
+            wait_for(refused_at_once, "a strict pod refuses at once", interval=0.2)
+        check = shop.a.leat("check", check=False)
+        assert check.returncode == 1 and "proxy" in check.stdout
+
+
+def test_certificates_are_renewed_under_load_without_a_failed_connection():
+    with running_shop(enrol=False, certificateLifetime="20s") as shop:
+        shop.enrol()
+        far = shop.backends["backend-v1-2"]
+        start_backend(far)
+        before = serials(shop.a)
+        callers = Callers(shop.frontend, far.ipv4, each=3)
+        wait_for(lambda: before and not before & serials(shop.a), "every certificate is renewed", timeout=25, interval=0.2)
+        report = callers.stop()
+        assert report["failed"] == {} and report["done"] > 500
+
+
+def serials(node):
+    return {certificate["serial"] for certificate in json.loads(node.leat("certs", "-o", "json").stdout)}
+
+
+def test_a_deleted_pods_listeners_and_spare_sockets_go_within_a_second(new_shop):
+    """They would keep its namespace, and so its veth on the node, alive for ever."""
+    with new_shop.another_pod(new_shop.a, "short-lived") as pod:
+        assert not new_shop.ask(3, caller=pod)["failed"]
+        device = f"pod{pod.ipv4.rsplit('.', 1)[1]}"
+        assert device in new_shop.a.run(["ip", "-br", "link"]).stdout
+    wait_for(lambda: device not in new_shop.a.run(["ip", "-br", "link"]).stdout, "the namespace is gone", timeout=1.5)
+
+
+def test_uninstall_leaves_nothing_behind(new_shop):
+    node = new_shop.a
+    node.agent.terminate()
+    node.kill_proxies()
+    node.leat("uninstall", "--config", str(node.folder / "agent.yaml"))
+    pins = [path for path in Path(f"/proc/{node.holder}/root{node.bpffs}").rglob("*") if not path.is_dir()]
+    assert pins == []
+    assert new_shop.ask(10, url=f"http://{new_shop.backends['backend-v1-2'].ipv4}:{BACKEND_PORT}/")["failed"] == {}
+    assert "15008" not in new_shop.frontend.run(["ss", "-Htln"]).stdout
+
+
+def test_a_newer_agent_waits_for_the_older_one_and_takes_over_without_a_gap(loaded):
+    callers = Callers(loaded.frontend, loaded.far.ipv4)
+    old = loaded.a.agent
+    loaded.a.start_agent()
+    assert old.alive and loaded.a.agent.alive
+    old.terminate()
+    loaded.a.wait_ready()
+    report = callers.stop()
+    assert report["failed"] == {} and report["done"] > 100
+
+
+def test_flows_that_were_open_when_the_agent_died_are_still_listed(loaded):
+    held = Held(loaded.frontend, [loaded.far.ipv4])
+    loaded.a.agent.kill()
+    loaded.a.start_agent()
+    loaded.a.wait_ready()
+    assert flows(loaded.a, path="hbone", destinationPod=loaded.far.name, verdict="open")
+    assert held.alive() == ["ok"]
+    held.end()
