@@ -82,6 +82,16 @@ def try_connect(address, port, timeout=8):
     return outcome(attempt)
 
 
+def try_http(address, port, timeout=8):
+    """The same for an HTTP server: up to the first byte of its answer."""
+    def attempt():
+        with connect(address, port, timeout) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: backend\r\n\r\n")
+            if not sock.recv(1):
+                raise ConnectionResetError
+    return outcome(attempt)
+
+
 # ---------------------------------------------------------------- servers: said "listening", then one saying a connection
 
 def echo(say, port, address="::", v6only=False):

@@ -9,7 +9,7 @@ import pytest
 from conftest import asks_leat, strict
 from frames import send, syn
 from lab import wait_for
-from programs import echo, outcome, read_exactly, try_connect
+from programs import echo, outcome, read_exactly, try_connect, try_http
 from shop import BACKEND_PORT
 
 pytestmark = asks_leat
@@ -23,7 +23,7 @@ def hostile_shop(shop):
     """The shop under STRICT with one more pod beside the frontend."""
     with strict(shop), shop.another_pod(shop.a, "mallory", labels={"app": "mallory"}) as mallory:
         shop.mallory = mallory
-        wait_for(lambda: shop.visitor.call(try_connect, shop.backends["backend-v1-1"].ipv4, BACKEND_PORT) != "ok", "strict is in force")
+        wait_for(lambda: shop.visitor.call(try_http, shop.backends["backend-v1-1"].ipv4, BACKEND_PORT) != "ok", "strict is in force")
         yield shop
 
 

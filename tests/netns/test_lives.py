@@ -10,7 +10,7 @@ import pytest
 from conftest import asks_leat, flows, running_shop, strict
 from lab import wait_for
 from load import BASE_PORT, ECHO, Callers, Held, Load, start_backend
-from programs import try_connect
+from programs import try_connect, try_http
 from shop import BACKEND_PORT
 
 pytestmark = asks_leat
@@ -102,7 +102,7 @@ def test_killing_and_restarting_the_agent_under_load_fails_no_connection(loaded)
 
 def test_with_both_killed_strict_pods_are_closed_and_after_restart_all_is_well(loaded):
     with strict(loaded):
-        wait_for(lambda: loaded.visitor.call(try_connect, loaded.near.ipv4, BACKEND_PORT) != "ok", "strict is in force")
+        wait_for(lambda: loaded.visitor.call(try_http, loaded.near.ipv4, BACKEND_PORT) != "ok", "strict is in force")
         for node in loaded.lab.nodes:
             node.agent.kill()
             node.kill_proxies()
@@ -126,7 +126,7 @@ def test_without_a_proxy_permissive_goes_untouched_and_strict_is_refused_at_once
         with strict(shop):
             def refused_at_once():
                 started = time.monotonic()
-                return shop.visitor.call(try_connect, near.ipv4, BACKEND_PORT) == "refused" and time.monotonic() - started < 1
+                return shop.visitor.call(try_http, near.ipv4, BACKEND_PORT) == "refused" and time.monotonic() - started < 1
             wait_for(refused_at_once, "a strict pod refuses at once", interval=0.2)
         check = shop.a.leat("check", check=False)
         assert check.returncode == 1 and "proxy" in check.stdout

@@ -3,17 +3,18 @@ import pytest
 
 from conftest import asks_leat, flows, strict
 from lab import wait_for
-from programs import try_connect
+from programs import echo, try_connect, try_http
 from shop import BACKEND_PORT, NAMESPACE
 
 pytestmark = asks_leat
+OTHER_PORT = 22000
 
 
 @pytest.fixture
 def strict_shop(shop, near, far):
     with strict(shop):
         for pod in (near, far):
-            wait_for(lambda pod=pod: shop.visitor.call(try_connect, pod.ipv4, BACKEND_PORT) != "ok", f"{pod.name} is strict")
+            wait_for(lambda pod=pod: shop.visitor.call(try_http, pod.ipv4, BACKEND_PORT) != "ok", f"{pod.name} is strict")
         yield shop
 
 
@@ -27,11 +28,11 @@ def test_permissive_serves_plaintext_from_outside_the_mesh(shop, server):
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 def test_strict_refuses_plaintext_with_a_reset(strict_shop, server, family):
-    assert strict_shop.visitor.call(try_connect, getattr(server, family), BACKEND_PORT) in ("reset", "refused")
+    assert strict_shop.visitor.call(try_http, getattr(server, family), BACKEND_PORT) in ("reset", "refused")
 
 
 def test_strict_says_whom_it_refused_and_why_in_flows_and_log(strict_shop, near):
-    strict_shop.visitor.call(try_connect, near.ipv4, BACKEND_PORT)
+    strict_shop.visitor.call(try_http, near.ipv4, BACKEND_PORT)
     flow = flows(strict_shop.a, verdict="denied", destinationPod=near.name)[-1]
     assert "STRICT" in flow["reason"] and flow["cure"]
     assert flow["sourceAddress"] == strict_shop.visitor.ipv4
@@ -45,8 +46,11 @@ def test_strict_serves_the_mesh_on_every_path(strict_shop, server):
 
 def test_a_port_may_be_less_strict_than_its_pod(shop, near):
     with strict(shop, selector={"app": "backend"}, ports={BACKEND_PORT: "PERMISSIVE"}):
-        wait_for(lambda: shop.visitor.call(try_connect, near.ipv4, BACKEND_PORT + 1) != "ok", "the pod is strict")
+        other = near.spawn(echo, OTHER_PORT)
+        assert other.hear() == "listening"
+        wait_for(lambda: shop.visitor.call(try_connect, near.ipv4, OTHER_PORT) != "ok", "the pod is strict")
         assert shop.ask(1, shop.visitor, http(near))["failed"] == {}
+        other.kill()
 
 
 def test_a_port_may_be_stricter_than_its_pod(shop, near):
