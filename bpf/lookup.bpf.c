@@ -6,7 +6,7 @@
 const volatile __u32 pod = LEAT_POD_NONE;
 const volatile struct leat_ip own_v4 = {};
 const volatile struct leat_ip own_v6 = {};
-const volatile bool has_ingress_ifindex = true; /* kernel 5.17; without it only IPv4 is captured */
+const volatile __u32 has_ingress_ifindex = 1; /* kernel 5.17; without it only IPv4 is captured */
 
 struct arrival {
   struct leat_endpoint local;

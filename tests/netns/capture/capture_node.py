@@ -216,20 +216,3 @@ class Node:
             shutil.rmtree(self.folder)
             for folder, _, _ in sorted(os.walk(self.cgroup), key=lambda entry: -len(entry[0])):
                 os.rmdir(folder)
-
-
-@pytest.fixture(scope="session")
-def machine():
-    if os.geteuid() != 0:
-        pytest.skip("capture's tests need root")
-    if not os.path.exists(DRIVER):
-        pytest.fail(f"{DRIVER} is not built")
-    node = Node()
-    yield node
-    node.close()
-
-
-@pytest.fixture
-def node(machine):
-    yield machine
-    machine.reset()

@@ -1,5 +1,5 @@
 """What connect() of a pod becomes: the table "Outbound, at connect()" of the architecture, a row a test."""
-from conftest import OUTBOUND
+from capture_node import OUTBOUND
 
 VIP, VIP6 = "10.77.0.5", "fd77::5"
 ALIASES = [dict(id=5, address=VIP), dict(id=6, address=VIP6), dict(id=7, address="10.77.0.6")]
