@@ -1,0 +1,82 @@
+"""What is measured: what the generator does, in which columns, and which figures are read from a sample."""
+from dataclasses import dataclass
+from typing import Callable
+
+from columns import ECHO_ONCE, HTTP, SINK, SOURCE
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str
+    title: str
+    of: Callable          # sample -> number
+    needs: str = ""       # "proxies" or "agents": only columns that have some
+
+
+def _per(total, part):
+    return lambda sample: sample[total] * 1e6 / max(part(sample), 1e-9)
+
+
+def _done(sample):
+    return sample["done"]
+
+
+def _megabytes(sample):
+    return sample["bytes"] / 1e6
+
+
+RATE = Metric("per_second", "a second", lambda sample: sample["done"] / sample["seconds"])
+CPU = Metric("cpu_us", "CPU µs each, all proxies", _per("proxies_s", _done), needs="proxies")
+AGENT_CPU = Metric("agent_cpu_us", "CPU µs each, agents", _per("agents_s", _done), needs="agents")
+P50 = Metric("p50_us", "p50 µs", lambda sample: sample["p50_us"])
+P99 = Metric("p99_us", "p99 µs", lambda sample: sample["p99_us"])
+GBIT = Metric("gbit_s", "Gbit/s", lambda sample: sample["bytes"] * 8 / sample["seconds"] / 1e9)
+CPU_MB = Metric("cpu_us_mb", "CPU µs a MB, all proxies", _per("proxies_s", _megabytes), needs="proxies")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    title: str
+    mode: str
+    port: int             # from the column's base port on
+    metrics: tuple
+    columns: tuple
+    options: tuple = ()
+    baseline: str = "haproxy-tcp"
+    parity: bool = False  # the claim is "the same as the baseline": more and shorter rounds, and an interval
+
+
+PROXIED = ("none", "haproxy-tcp", "leat-same-node", "leat-pair")
+ALL = (*PROXIED, "leat-direct")
+UNPROXIED = ("none", "leat-direct", "untouched", "untouched-outbound")
+_NEW = ("--server-closes",)  # else the client's ports run out into TIME_WAIT, and one run disturbs the next
+
+
+def _bulk(direction, connections):
+    ways = {"up": ("client to server", SINK), "down": ("server to client", SOURCE)}
+    title, port = ways[direction]
+    return Scenario(f"bulk-{direction}-{connections}", f"Bulk, {title}, {connections} connection{'s'[:connections > 1]}",
+                    f"bulk-{direction}", port, (GBIT, CPU_MB), PROXIED, ("--connections", connections))
+
+
+def _parity(name, title, mode, port, metrics, *options):
+    return Scenario(name, title, mode, port, metrics, UNPROXIED, options, "none", parity=True)
+
+
+SCENARIOS = (
+    Scenario("http-64", "HTTP/1.1 keep-alive, 1 KiB, closed loop, 64 connections", "http", HTTP, (CPU, RATE, P50, P99), ALL,
+             ("--connections", 64)),
+    Scenario("rate-3000", "HTTP/1.1 keep-alive, 1 KiB, open loop, 3,000 requests/s on 64 connections, latency from the scheduled instant",
+             "rate", HTTP, (CPU, P50, P99), ALL, ("--connections", 64, "--rate", 3000)),
+    Scenario("newconn", "One request a connection, 16 at once, latency from connect() to the whole answer", "newconn", HTTP,
+             (CPU, AGENT_CPU, RATE, P50), ALL, ("--connections", 16, *_NEW)),
+    Scenario("dial", "Connect and first byte, one at a time", "dial", ECHO_ONCE, (P50, P99, CPU), ALL, _NEW),
+    _bulk("up", 1), _bulk("down", 1), _bulk("up", 8), _bulk("down", 8),
+    _parity("parity-latency", "Parity: one keep-alive connection, closed loop", "http", HTTP, (P50, RATE), "--connections", 1),
+    _parity("parity-requests", "Parity: 64 keep-alive connections, closed loop", "http", HTTP, (RATE,), "--connections", 64),
+    _parity("parity-bulk", "Parity: bulk, client to server, one connection", "bulk-up", SINK, (GBIT,), "--connections", 1),
+    _parity("parity-connect", "Parity: the calls socket() and connect()", "connect", ECHO_ONCE, (P50,), *_NEW),
+)
+NAMES = [scenario.name for scenario in SCENARIOS] + ["idle"]
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -1,0 +1,118 @@
+"""Results as markdown."""
+import statistics
+
+import goals
+import stats
+from cpus import PROXY_CPU
+
+
+def report(results):
+    parts = [_goals(results), _columns(results), _machine(results)]
+    parts += [_scenario(results, scenario) for scenario in results.measured()]
+    if results.idle:
+        parts.append(_idle(results))
+    parts.append(_quality(results))
+    return "\n".join(filter(None, parts))
+
+
+def markdown(header, rows, columns_of_text=1):
+    """The first `columns_of_text` columns are words, the others numbers."""
+    lines = ["| " + " | ".join(header) + " |", "|---" * columns_of_text + "|--:" * (len(header) - columns_of_text) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def number(value):
+    """Three digits that mean something."""
+    if value is None:
+        return "–"
+    if abs(value) >= 999.5:
+        return f"{value:,.0f}"
+    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
+
+
+def _goals(results):
+    words = {True: "met", False: "**not met**", None: "not measured"}
+    rows = [[goal.text, goal.limit, measured or "–", words[verdict]] for goal, measured, verdict in goals.judge(results)]
+    return "## Goals\n\n" + markdown(["", "goal", "measured", "verdict"], rows, columns_of_text=4)
+
+
+def _columns(results):
+    rows = [[f"`{name}`", column["what"]] for name, column in results.columns.items()]
+    rows += [[f"`{name}`", f"**missing: {' '.join(why.split())[:300]}**"] for name, why in results.missing.items()]
+    return "## Columns\n\n" + markdown(["column", "what it is"], rows, columns_of_text=2)
+
+
+def _machine(results):
+    rows = [[key, f"{value:.2f}" if isinstance(value, float) else str(value)] for key, value in results.machine.items() if key != "kind"]
+    return "## Machine and settings\n\n" + markdown(["", ""], rows, columns_of_text=2)
+
+
+def _scenario(results, scenario):
+    text = f"## {scenario.title}\n\n`{scenario.name}`\n\n"
+    for metric in scenario.metrics:
+        base = results.series(scenario, scenario.baseline, metric)
+        rows = []
+        for column in scenario.columns:
+            series = results.series(scenario, column, metric)
+            if series:
+                values = list(series.values())
+                low, first, middle, _, high = stats.five(values)
+                mark = "" if stats.steady(values) else " ~"
+                rows.append([f"`{column}`", number(low), number(first), number(middle) + mark, number(high), str(len(values)),
+                             "" if column == scenario.baseline else _compared(scenario, stats.paired(series, base))])
+        if rows:
+            text += markdown([f"**{metric.title}**", "min", "q1", "median", "max", "n", f"× {scenario.baseline}"], rows) + "\n"
+    return text
+
+
+def _compared(scenario, ratios):
+    if not ratios:
+        return "–"
+    if scenario.parity:
+        interval = stats.ratio_interval(ratios)
+        return "{:.3f} [{:.3f}, {:.3f}]".format(*interval) if interval else f"{statistics.median(ratios):.3f}"
+    low, _, middle, _, high = stats.five(ratios)
+    return f"{middle:.2f} ({low:.2f}–{high:.2f})"
+
+
+def _idle(results):
+    counts = sorted({int(count) for record in results.idle.values() for count in record["at"]})
+    plain = results.idle.get("none")
+    rows = []
+    for name, record in results.idle.items():
+        row = [f"`{name}`", number(record["start"]["rss_kb"] / 1024), number(record["start"]["pss_kb"] / 1024)]
+        for count in map(str, counts):
+            at = record["at"].get(count)
+            row.append(number(at["rss_kb"] / int(count)) if at else "–")
+            row.append(number((at["kernel_kb"] - plain["at"][count]["kernel_kb"]) / int(count)) if at and plain else "–")
+        rows.append([*row, number(record["after_close"]["rss_kb"] / 1024)])
+    header = ["column", "RSS at the start, MB", "PSS, MB"]
+    for count in counts:
+        header += [f"KB each at {count:,}", "kernel KB each"]
+    return ("## Idle connections\n\nEach made one exchange, then rests. All proxy processes of the column together, growth over the start "
+            "divided by the connections; *kernel*: slab and socket buffers beyond those of `none`. One run, first of all, with fresh "
+            "proxies.\n\n" + markdown([*header, "kept 3 s after the close, MB"], rows))
+
+
+def _quality(results):
+    """What a reader must know before he believes the tables."""
+    cpu = f"cpu{PROXY_CPU}"
+    lines = ["## How far to trust this\n",
+             "Ratios are of samples of the same round: median (min–max); where the claim is parity, the Hodges-Lehmann centre and its "
+             "95 % interval. `~`: the first quartiles of the two halves of the series differ by more than a tenth.\n"]
+    for name, column in results.columns.items():
+        other = [sample["busy"][cpu] - (sample["proxies_s"] + sample["agents_s"]) / sample["wall_s"]
+                 for sample in results.samples if sample["column"] == name]
+        if column["proxies"] and other:
+            lines.append(f"- `{name}`: CPU {PROXY_CPU} was busy with something else for {statistics.median(other):.1%} of the time "
+                         f"(median; most {max(other):.1%})")
+    steal = [share for sample in results.samples for share in sample["steal"].values()]
+    if steal:
+        lines.append(f"- stolen by other machines: at most {max(steal):.1%} of a sample")
+    failed = [sample for sample in results.samples if sample["failed"]]
+    lines += [f"- **failures** in {sample['scenario']}, `{sample['column']}`, round {sample['round']}: {sample['failed']} beside "
+              f"{sample['done']} done" for sample in failed]
+    lines += [f"- **failures** while idle, `{name}`: {record['failed']}" for name, record in results.idle.items() if record["failed"]]
+    lines += [f"- **broken sample** of {record['scenario']}, `{record['column']}`, round {record['round']}: {record['why']}"
+              for record in results.broken]
+    return "\n".join(lines) + "\n"

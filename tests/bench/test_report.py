@@ -1,0 +1,87 @@
+"""Verdicts and tables are made from records alone: here from a made-up run with known ratios."""
+import goals
+import tables
+from results import Results
+from scenarios import SCENARIOS
+
+PROXIED = ("haproxy-tcp", "leat-same-node", "leat-pair")
+COLUMNS = ("none", *PROXIED, "leat-direct", "untouched", "untouched-outbound")
+
+
+def sample(scenario, column, number, proxies_s=0.1, **changes):
+    return {"kind": "sample", "scenario": scenario, "column": column, "round": number, "done": 10000, "bytes": 10 ** 9, "seconds": 2.0,
+            "failed": {}, "p50_us": 100.0, "p99_us": 200.0, "wall_s": 2.0, "proxies_s": proxies_s, "agents_s": 0.0, "backend_s": 0.1,
+            "busy": {"cpu0": 0.5, "cpu1": 1.0}, "steal": {"cpu0": 0.0, "cpu1": 0.0}, **changes}
+
+
+def run(change=lambda record: record, columns=COLUMNS, rounds=12):
+    """All equal: every sample of every column the same, but for what `change` does to it."""
+    records = [{"kind": "machine", "kernel": "6.x", "rounds": rounds}]
+    records += [{"kind": "column", "name": name, "what": "…", "proxies": name in PROXIED, "agents": name.startswith("leat")}
+                for name in columns]
+    records += [change(sample(scenario.name, column, number)) for scenario in SCENARIOS for number in range(rounds)
+                for column in columns if column in scenario.columns]
+    memory = {"rss_kb": 8000, "pss_kb": 7000, "kernel_kb": 32000}
+    records += [{"kind": "idle", "column": name, "start": memory, "at": {"4000": memory, "8000": memory}, "after_close": memory,
+                 "failed": []} for name in columns if name == "none" or name in PROXIED]
+    return Results(records)
+
+
+def verdicts(results):
+    return {goal.text: met for goal, _, met in goals.judge(results)}
+
+
+def test_a_run_in_which_all_is_as_dear_as_haproxy_meets_every_goal():
+    assert set(verdicts(run()).values()) == {True}
+
+
+def test_a_pair_that_takes_twice_the_cpu_misses_the_goal_of_its_cpu_and_no_other():
+    def dear(record):
+        if record.get("column") == "leat-pair" and record["scenario"] == "http-64":
+            record["proxies_s"] *= 2
+        return record
+    assert [text for text, met in verdicts(run(dear)).items() if met is False] == ["Encrypted pair: CPU a request"]
+
+
+def test_parity_is_missed_where_the_interval_is_too_wide_to_say():
+    def noisy(record):
+        if record.get("column") == "leat-direct" and record["scenario"] == "parity-bulk":
+            record["bytes"] *= 1.2 if record["round"] % 2 else 1 / 1.2
+        return record
+    assert verdicts(run(noisy))["Kernel-direct: Gbit/s"] is False
+
+
+def test_connect_is_judged_by_the_difference_not_by_the_ratio():
+    def slower(by_us):
+        def change(record):
+            if record.get("column") == "untouched" and record["scenario"] == "parity-connect":
+                record["p50_us"] += by_us
+            return record
+        return change
+    goal = "Untouched, pod not in the mesh: connect()"
+    assert verdicts(run(slower(0.9)))[goal] is True
+    assert verdicts(run(slower(1.2)))[goal] is False
+
+
+def test_a_column_that_did_not_start_is_named_and_its_goals_are_not_measured():
+    results = run(columns=("none", "haproxy-tcp"))
+    results.missing["leat-pair"] = "leat-proxy ended with 1"
+    assert set(verdicts(results).values()) == {None}
+    report = tables.report(results)
+    assert "**missing: leat-proxy ended with 1**" in report
+    assert "not measured" in report
+
+
+def test_failures_are_told_in_the_report():
+    def failing(record):
+        if record.get("column") == "leat-pair" and record["scenario"] == "newconn" and record["round"] == 3:
+            record["failed"] = {"reset": 2}
+        return record
+    assert "**failures** in newconn, `leat-pair`, round 3: {'reset': 2}" in tables.report(run(failing))
+
+
+def test_every_scenario_and_column_has_its_rows():
+    report = tables.report(run())
+    for scenario in SCENARIOS:
+        assert f"`{scenario.name}`" in report
+    assert report.count("| `leat-pair` |") > 20
