@@ -19,12 +19,12 @@ inline constexpr uint32_t kMaxStreams = 100;
 inline constexpr uint32_t kInitialWindowBytes = 64 * 1024;
 inline constexpr uint32_t kMaxWindowBytes = 512 * 1024;
 inline constexpr uint32_t kWindowBudgetBytes = 4 * 1024 * 1024;
+// A window that was drained in this time may be what limits its sender: within a cluster a round trip is far shorter.
+inline constexpr uint32_t kFastDrainMs = 50;
 // The connection's window is given back as bytes arrive, not as they are drained: it bounds nothing that the streams' windows do not, and
 // so a slow reader can't hold up the other streams. Large enough never to limit a path (ztunnel's size).
 inline constexpr uint32_t kConnectionWindowBytes = 16 * 1024 * 1024;
 
-// Largest DATA payload that we ask for and send. One TLS record carries 16 KiB; larger frames only delay the other streams.
-inline constexpr uint32_t kMaxFrameBytes = 16 * 1024;
 // Bytes that a stream's sender may queue here before it is told to wait: about two loop turns' worth of a fast socket.
 inline constexpr size_t kSendQueueBytes = 256 * 1024;
 // A slice at least this long is passed on as it is; a shorter one is copied beside its neighbours, so that small messages do not each
@@ -35,8 +35,8 @@ inline constexpr size_t kOutputBytes = 128 * 1024;
 
 // A CONNECT has five short headers.
 inline constexpr size_t kMaxHeaderListBytes = 16 * 1024;
-inline constexpr size_t kMaxAuthorityBytes = 64;  // "[v6]:port" is at most 47
-inline constexpr size_t kMaxHeaderValueBytes = 4096;  // baggage, forwarded
+inline constexpr size_t kMaxHeaderValueBytes = 4096;  // baggage, forwarded, traceparent
+inline constexpr size_t kMaxReasonBytes = 64;         // leat-reason is a word, not a story
 
 // A quiet peer is asked whether it lives, and given up if it does not answer (as ztunnel and Envoy do).
 inline constexpr auto kPingInterval = 10s;
@@ -49,7 +49,7 @@ struct Rate {
 };
 inline constexpr Rate kUnansweredResets{200, 50};  // streams reset before they were answered (CVE-2023-44487)
 inline constexpr Rate kSettings{20, 1};
-inline constexpr Rate kControl{200, 20};           // PING, PRIORITY, unknown frames
+inline constexpr Rate kControl{200, 20};           // PING, PRIORITY
 inline constexpr Rate kEmptyData{200, 20};         // DATA without bytes or end
 inline constexpr Rate kBadRequests{200, 50};       // requests refused for their form
 

@@ -44,6 +44,7 @@ class Channel {
   State write(ring::Chain& plaintext, size_t output_limit);
   // Sends close_notify, once; nothing can be written after it.
   void close();
+  [[nodiscard]] bool close_sent() const { return close_sent_; }
 
   // Everything to send so far. Never touches OpenSSL.
   [[nodiscard]] ring::Chain take_output() { return std::move(wire_->output); }

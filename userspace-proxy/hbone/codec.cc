@@ -1,0 +1,303 @@
+#include "userspace-proxy/hbone/codec.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <string_view>
+
+#include "common/check.h"
+#include "userspace-proxy/hbone/session.h"
+#include "userspace-proxy/hbone/slices.h"
+
+namespace leat::hbone {
+
+// nghttp2's callbacks. A callback only records: what a finding leads to is decided by Session after the codec has returned.
+struct CodecCallbacks {
+  static Session& session_of(void* user) { return *static_cast<Session*>(user); }
+  // Null: the codec knows no such stream, or the session is broken; then the codec's streams outlive ours.
+  static Stream* stream_of(Session& session, int32_t id) {
+    return session.broken_ ? nullptr : static_cast<Stream*>(nghttp2_session_get_stream_user_data(session.codec_, id));
+  }
+  static bool starts_request(const nghttp2_frame* frame) {
+    return frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+  }
+  static int stop(Session& session, Breach breach) {
+    session.breach_ = breach;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+  }
+
+  // ---- receiving
+
+  // Here floods are counted. Frames of unknown types do not come by: the codec skips them without an answer, at no more than their bytes' cost.
+  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* header, void* user) {
+    Session& session = session_of(user);
+    const bool ack = header->flags & NGHTTP2_FLAG_ACK;
+    const bool end = header->flags & NGHTTP2_FLAG_END_STREAM;
+    switch (header->type) {
+      case NGHTTP2_SETTINGS: return ack || session.settings_.take(session.now_) ? 0 : stop(session, Breach::kSettingsFlood);
+      case NGHTTP2_PING:
+      case NGHTTP2_PRIORITY: return ack || session.control_.take(session.now_) ? 0 : stop(session, Breach::kControlFlood);
+      case NGHTTP2_DATA: return header->length > 0 || end || session.empty_data_.take(session.now_) ? 0 : stop(session, Breach::kEmptyDataFlood);
+      default: return 0;
+    }
+  }
+
+  static int begin_headers(nghttp2_session* codec, const nghttp2_frame* frame, void* user) {
+    if (!starts_request(frame)) return 0;
+    Stream& stream = session_of(user).add_stream();
+    stream.id_ = frame->hd.stream_id;
+    stream.headers_ = std::make_unique<Stream::Headers>();
+    nghttp2_session_set_stream_user_data(codec, stream.id_, &stream);
+    return 0;
+  }
+
+  static int header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name_bytes, size_t name_size,
+                    const uint8_t* value_bytes, size_t value_size, uint8_t, void* user) {
+    Stream* stream = stream_of(session_of(user), frame->hd.stream_id);
+    if (!stream) return 0;
+    const std::string_view name(reinterpret_cast<const char*>(name_bytes), name_size);
+    const std::string_view value(reinterpret_cast<const char*>(value_bytes), value_size);
+    if (starts_request(frame)) {
+      request_header(*stream->headers_, name, value);
+    } else if (!stream->answered_ && !stream->refused_) {
+      answer_header(*stream, name, value);
+    }
+    return 0;
+  }
+
+  static void request_header(Stream::Headers& headers, std::string_view name, std::string_view value) {
+    headers.list_bytes += name.size() + value.size() + 32;
+    if (headers.list_bytes > limits::kMaxHeaderListBytes) headers.too_large = true;
+    if (headers.too_large) return;
+    const auto keep = [&](std::string& field) {
+      headers.too_large |= value.size() > limits::kMaxHeaderValueBytes;
+      if (field.empty() && !headers.too_large) field = value;  // the first of a repeated header
+    };
+    if (name == ":method") {
+      headers.is_connect = value == "CONNECT";
+    } else if (name == ":authority") {
+      const auto authority = SocketAddress::parse(value);
+      headers.has_authority = authority.has_value();
+      headers.request.authority = authority.value_or(SocketAddress{});
+    } else if (name == "baggage") {
+      keep(headers.request.baggage);
+    } else if (name == "forwarded") {
+      keep(headers.request.forwarded);
+    } else if (name == "traceparent") {
+      keep(headers.request.traceparent);
+    }
+  }
+
+  static void answer_header(Stream& stream, std::string_view name, std::string_view value) {
+    if (name == ":status") {
+      std::from_chars(value.data(), value.data() + value.size(), stream.status_);
+    } else if (name == "leat-reason" && value.size() <= limits::kMaxReasonBytes && std::ranges::all_of(value, is_reason_byte)) {
+      if (!stream.headers_) stream.headers_ = std::make_unique<Stream::Headers>();
+      stream.headers_->reason = value;
+    }
+  }
+  static bool is_reason_byte(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }
+
+  static int data_chunk(nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size, void* user) {
+    Session& session = session_of(user);
+    session.arrived_bytes_ += size;
+    Stream* stream = stream_of(session, id);
+    if (!stream || stream->released_ || stream->refused_) return 0;
+    const auto offset = static_cast<uint32_t>(data - session.input_->data());
+    pass(*session.input_, offset, static_cast<uint32_t>(size), stream->received_, session.pool_);
+    session.deliver(*stream, EventKind::kReadable);
+    return 0;
+  }
+
+  static int frame_received(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    Session& session = session_of(user);
+    Stream* stream = frame->hd.stream_id ? stream_of(session, frame->hd.stream_id) : nullptr;
+    switch (frame->hd.type) {
+      case NGHTTP2_HEADERS:
+        if (!stream) break;
+        if (starts_request(frame)) {
+          if (const int result = request_complete(session, *stream); result != 0) return result;
+        } else if (!stream->answered_ && !stream->refused_) {
+          answer_complete(session, *stream);
+        }
+        [[fallthrough]];
+      case NGHTTP2_DATA:
+        if (stream && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+          stream->peer_ended_ = true;
+          session.deliver(*stream, EventKind::kEnded);
+        }
+        break;
+      case NGHTTP2_RST_STREAM:
+        ++session.counters_.resets_received;
+        if (stream && session.role_ == Session::Role::kServer && !stream->answered_ && !session.resets_.take(session.now_)) {
+          return stop(session, Breach::kRapidReset);
+        }
+        break;
+      case NGHTTP2_SETTINGS:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) session.settings_pending_ = true;
+        break;
+      case NGHTTP2_PING:
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) && std::memcmp(frame->ping.opaque_data, kDrainPing, sizeof kDrainPing) == 0) drain_finally(session);
+        break;
+      case NGHTTP2_GOAWAY:
+        session.peer_goaway_ = session.goaway_pending_ = true;
+        break;
+      default: break;
+    }
+    return 0;
+  }
+
+  // A request that is none for us is answered here: flows see only well-formed ones.
+  static int request_complete(Session& session, Stream& stream) {
+    const Stream::Headers& headers = *stream.headers_;
+    const auto fault = [&]() -> std::pair<Breach, uint16_t> {
+      if (headers.too_large) return {Breach::kHeaderList, 431};
+      if (!headers.is_connect) return {Breach::kNotConnect, 400};
+      if (!headers.has_authority) return {Breach::kAuthority, 400};
+      return {Breach::kCount, 0};
+    }();
+    if (fault.first == Breach::kCount) {
+      session.deliver(stream, EventKind::kConnect);
+      return 0;
+    }
+    ++session.counters_.breaches[static_cast<size_t>(fault.first)];
+    if (!session.bad_requests_.take(session.now_)) return stop(session, Breach::kBadRequestFlood);
+    session.refuse(stream, fault.second, "bad-request");
+    session.release(stream);
+    return 0;
+  }
+
+  static void answer_complete(Session& session, Stream& stream) {
+    if (stream.status_ < 200) return;  // an interim answer
+    if (stream.status_ < 300) {
+      stream.answered_ = true;
+      session.deliver(stream, EventKind::kAccepted);
+      session.resume(stream);
+    } else {
+      session.deliver(stream, EventKind::kRefused);
+      stream.refused_ = true;
+    }
+  }
+
+  static void drain_finally(Session& session) {
+    if (session.drain_ != Session::Drain::kAnnounced) return;
+    session.drain_ = Session::Drain::kFinal;
+    nghttp2_submit_goaway(session.codec_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session.codec_), NGHTTP2_NO_ERROR, nullptr, 0);
+  }
+
+  static int stream_closed(nghttp2_session*, int32_t id, uint32_t code, void* user) {
+    Session& session = session_of(user);
+    if (Stream* stream = stream_of(session, id)) session.closed_by_wire(*stream, code);
+    return 0;
+  }
+
+  static int complained(nghttp2_session*, int, const char* message, size_t size, void* user) {
+    session_of(user).complaint_.assign(message, std::min<size_t>(size, 256));
+    return 0;
+  }
+
+  // ---- sending
+
+  static ssize_t read_queue(nghttp2_session*, int32_t, uint8_t*, size_t size, uint32_t* flags, nghttp2_data_source* source, void* user) {
+    if (session_of(user).broken_) return NGHTTP2_ERR_DEFERRED;  // the stream may be gone
+    Stream& stream = *static_cast<Stream*>(source->ptr);
+    const bool may_send = stream.answered_;  // a client's bytes wait for the answer: until then they may still go elsewhere
+    if (!may_send || (stream.outgoing_.empty() && !stream.end_queued_)) {
+      stream.deferred_ = true;
+      return NGHTTP2_ERR_DEFERRED;
+    }
+    const size_t taken = std::min(size, stream.outgoing_.size());
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (stream.end_queued_ && taken == stream.outgoing_.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return static_cast<ssize_t>(taken);
+  }
+
+  static int send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_header, size_t size, nghttp2_data_source* source, void* user) {
+    constexpr size_t kFrameHeaderBytes = 9;
+    Session& session = session_of(user);
+    Stream& stream = *static_cast<Stream*>(source->ptr);
+    if (session.pool_.free_blocks() == 0 || !session.output_->append_copy(session.pool_, {frame_header, kFrameHeaderBytes})) {
+      return NGHTTP2_ERR_WOULDBLOCK;
+    }
+    while (size > 0) {
+      const ring::Buffer& front = stream.outgoing_.slices().front();
+      const auto part = static_cast<uint32_t>(std::min<size_t>(size, front.size()));
+      session.output_->append(front.share(0, part));
+      stream.outgoing_.consume(part);
+      size -= part;
+    }
+    if (stream.sender_waits_ && stream.outgoing_.size() <= limits::kSendQueueBytes / 2) {
+      stream.sender_waits_ = false;
+      session.deliver(stream, EventKind::kWritable);
+    }
+    return 0;
+  }
+
+  static int frame_sent(nghttp2_session* codec, const nghttp2_frame* frame, void* user) {
+    Session& session = session_of(user);
+    if (frame->hd.type == NGHTTP2_RST_STREAM) ++session.counters_.resets_sent;
+    // The codec has found a violation by itself, and ends the session.
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && !session.broken_) session.breach_ = Breach::kProtocol;
+    // A refusal ends our side; this ends the peer's, without an error. Not earlier: a stream that is being reset sends no headers.
+    if (frame->hd.type == NGHTTP2_HEADERS && session.role_ == Session::Role::kServer) {
+      const Stream* stream = stream_of(session, frame->hd.stream_id);
+      if (stream && stream->refused_ && !stream->peer_ended_) nghttp2_submit_rst_stream(codec, NGHTTP2_FLAG_NONE, stream->id_, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+  }
+
+  // A CONNECT that could not leave any more (the peer said GOAWAY meanwhile): nothing was processed.
+  static int frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
+    if (!starts_request(frame)) return 0;
+    Session& session = session_of(user);
+    const auto found = std::ranges::find(session.streams_, frame->hd.stream_id, &Stream::id_);
+    if (found != session.streams_.end() && !(*found)->closed_) session.closed_by_wire(**found, NGHTTP2_REFUSED_STREAM);
+    return 0;
+  }
+
+  static nghttp2_session_callbacks* make() {
+    nghttp2_session_callbacks* table = nullptr;
+    LEAT_CHECK(nghttp2_session_callbacks_new(&table) == 0, "no memory for nghttp2's callbacks");
+    nghttp2_session_callbacks_set_on_begin_frame_callback(table, begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(table, begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(table, header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(table, data_chunk);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(table, frame_received);
+    nghttp2_session_callbacks_set_on_stream_close_callback(table, stream_closed);
+    nghttp2_session_callbacks_set_error_callback2(table, complained);
+    nghttp2_session_callbacks_set_send_data_callback(table, send_data);
+    nghttp2_session_callbacks_set_on_frame_send_callback(table, frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(table, frame_not_sent);
+    return table;
+  }
+};
+
+namespace {
+
+nghttp2_option* make_options() {
+  nghttp2_option* options = nullptr;
+  LEAT_CHECK(nghttp2_option_new(&options) == 0, "no memory for nghttp2's options");
+  nghttp2_option_set_no_auto_window_update(options, 1);  // windows follow what was drained
+  nghttp2_option_set_no_closed_streams(options, 1);      // we use no priorities: a closed stream's memory goes at once
+  nghttp2_option_set_peer_max_concurrent_streams(options, limits::kMaxStreams);
+  // nghttp2 would end the session at 33 resets a second, also of streams that were served: applications reset connections. Session counts
+  // those that were not served.
+  nghttp2_option_set_stream_reset_rate_limit(options, UINT32_MAX, UINT32_MAX);
+  return options;
+}
+
+}  // namespace
+
+nghttp2_session* make_codec(Session* session, bool is_server) {
+  static nghttp2_session_callbacks* const callbacks = CodecCallbacks::make();  // constant tables that nghttp2 wants on its heap
+  static nghttp2_option* const options = make_options();
+  nghttp2_session* codec = nullptr;
+  const int result = is_server ? nghttp2_session_server_new2(&codec, callbacks, session, options)
+                               : nghttp2_session_client_new2(&codec, callbacks, session, options);
+  LEAT_CHECK(result == 0, "no memory for an HTTP/2 session");
+  return codec;
+}
+
+nghttp2_data_provider data_of(Stream* stream) { return {{.ptr = stream}, CodecCallbacks::read_queue}; }
+
+}  // namespace leat::hbone
