@@ -27,7 +27,7 @@
   X(inbound_hbone, "tunnel connections given to the proxy")                                                     \
   X(inbound_plaintext, "plaintext connections given to the proxy")                                              \
   X(outbound_alias, "connections to an alias given to the proxy")                                               \
-  X(drop_spoofed, "packets from the wire to or from a loopback or alias address, or from the pod's own")        \
+  X(drop_spoofed, "packets from the wire to a loopback, alias or listener address")                             \
   X(drop_alias_no_listener, "connections to an alias refused because no proxy listens")                         \
   X(drop_listener_address, "connections to a listener's own address refused")                                   \
   X(drop_no_listener, "connections to a STRICT pod refused because no proxy listens")                           \

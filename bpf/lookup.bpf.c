@@ -6,7 +6,7 @@
 const volatile __u32 pod = LEAT_POD_NONE;
 const volatile struct leat_ip own_v4 = {};
 const volatile struct leat_ip own_v6 = {};
-const volatile __u32 has_ingress_ifindex = 1; /* kernel 5.17; without it only IPv4 is captured */
+const volatile __u32 has_ingress_ifindex = 1; /* kernel 5.17; without it only IPv4 is captured: the kernel keeps 127/8 off the wire itself */
 
 struct arrival {
   struct leat_endpoint local;
@@ -32,10 +32,13 @@ static __always_inline bool is_own(const struct leat_ip *ip) {
   return same_ip(ip, &v4) || same_ip(ip, &v6);
 }
 
-// Without ingress_ifindex the addresses must tell: the kernel itself drops such IPv4 packets from the wire, unless route_localnet is set.
+// The interface tells only where the local address is loopback's own, as aliases are: there a neighbour's packet stands out. A packet to
+// the pod's address is reported with the interface that holds the address even if it never left the pod (rt_iif of IPv4's output route,
+// the idev of IPv6's). There the source tells: an answer to a loopback address, an alias or the pod's own address never leaves the pod, so
+// that no neighbour can finish a handshake from one.
 static __always_inline bool on_loopback(struct bpf_sk_lookup *ctx, const struct arrival *seen) {
-  if (has_ingress_ifindex) return ctx->ingress_ifindex == LOOPBACK_IFINDEX;
-  return is_loopback(&seen->local.ip) || is_loopback(&seen->remote.ip) || is_own(&seen->remote.ip);
+  if (is_namespace_private(&seen->local.ip)) return !has_ingress_ifindex || ctx->ingress_ifindex == LOOPBACK_IFINDEX;
+  return is_namespace_private(&seen->remote.ip) || is_own(&seen->remote.ip) || same_ip(&seen->remote.ip, &seen->local.ip);
 }
 
 static __always_inline int drop(enum leat_counter reason) {
@@ -90,8 +93,7 @@ static __always_inline int from_this_pod(struct bpf_sk_lookup *ctx, const struct
 }
 
 static __always_inline int from_outside(struct bpf_sk_lookup *ctx, const struct arrival *seen) {
-  if (is_namespace_private(&seen->local.ip) || is_namespace_private(&seen->remote.ip) || is_own(&seen->remote.ip))
-    return drop(LEAT_COUNT_drop_spoofed);
+  if (is_namespace_private(&seen->local.ip)) return drop(LEAT_COUNT_drop_spoofed);
 
   __u32 row = pod;
   struct leat_pod *config = bpf_map_lookup_elem(&pods, &row);
