@@ -5,10 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cstring>
 
+#include "agent/sources/manifest_folder.h"
 #include "common/log.h"
 
 namespace leat::sources {
@@ -20,11 +20,6 @@ constexpr size_t kMaxFileBytes = 64u << 20;  // far above any manifest: a larger
 
 constexpr uint32_t kFolderEvents = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 constexpr uint32_t kParentEvents = IN_CREATE | IN_MOVED_TO | IN_ONLYDIR;
-
-bool is_manifest(const fs::path& path) {
-  const std::string extension = path.extension();
-  return !path.filename().native().starts_with('.') && (extension == ".yaml" || extension == ".yml" || extension == ".json");
-}
 
 // A new name for content that is there already. Any other new file is read when its writer closes it.
 bool is_link(const fs::path& path) {
@@ -123,8 +118,8 @@ void FileSource::note_event(int watch, uint32_t mask, const std::string& name, W
   if (is_manifest(path) && !still_written) work.files.insert(path);
 }
 
-// Looks at every file, reads those whose stamp is another one. Folders that are new are watched before they are listed, so that no change
-// falls between.
+// Looks at every file, and reads those whose stamp is another one. Folders are watched before they are listed, so that no change falls
+// between.
 bool FileSource::rescan() {
   folder_findings_.clear();
   std::error_code error;
@@ -132,58 +127,31 @@ bool FileSource::rescan() {
     folder_findings_.push_back(finding_about(control::Severity::kError, root_, "the folder is gone; its objects stay in force until it is back"));
     return true;
   }
-  watch_folders();
-  const std::vector<fs::path> present = list_files();
+  watch_folder(root_);
+  for (const fs::path& subfolder : list_manifests(root_).subfolders) watch_folder(subfolder);
+  const ManifestFolder present = list_manifests(root_);
+  folder_findings_.insert(folder_findings_.end(), present.findings.begin(), present.findings.end());
+
   bool changed = false;
-  for (const fs::path& path : present) changed |= read_file(path, false);
-  for (auto known = stamps_.begin(); known != stamps_.end();) {
-    const auto next = std::next(known);
-    if (!std::ranges::binary_search(present, known->first)) changed |= read_file(fs::path(known->first), false);
-    known = next;
+  std::set<fs::path> gone;
+  for (const auto& [path, stamp] : stamps_) gone.insert(path);
+  for (const Manifest& manifest : present.manifests) {
+    changed |= read_file(manifest.path, false);
+    gone.erase(manifest.path);
   }
+  for (const fs::path& path : gone) changed |= read_file(path, false);
   return changed;
 }
 
-void FileSource::watch_folders() {
-  const auto watch = [this](const fs::path& folder) {
-    const int id = ::inotify_add_watch(inotify_.get(), folder.c_str(), kFolderEvents);
-    if (id >= 0) {
-      watches_[id] = folder;
-    } else {
-      folder_findings_.push_back(finding_about(
-          control::Severity::kError, folder,
-          fmt::format("can't be watched: {}; changes in it are not seen (is fs.inotify.max_user_watches used up?)", errno_text(errno))));
-    }
-  };
-  watch(root_);
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(root_, error)) {
-    if (entry.is_directory(error) && !entry.path().filename().native().starts_with('.')) watch(entry.path());
+void FileSource::watch_folder(const fs::path& folder) {
+  const int id = ::inotify_add_watch(inotify_.get(), folder.c_str(), kFolderEvents);
+  if (id >= 0) {
+    watches_[id] = folder;
+    return;
   }
-}
-
-std::vector<fs::path> FileSource::list_files() {
-  std::vector<fs::path> files;
-  const auto list = [&](const fs::path& folder, auto&& on_folder) {
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder, error)) {
-      std::error_code entry_error;
-      if (entry.path().filename().native().starts_with('.')) continue;
-      if (entry.is_directory(entry_error)) {
-        on_folder(entry.path());
-      } else if (is_manifest(entry.path())) {
-        files.push_back(entry.path());
-      }
-    }
-    if (error) folder_findings_.push_back(finding_about(control::Severity::kError, folder, "can't be read: " + error.message()));
-  };
-  list(root_, [&](const fs::path& folder) {
-    list(folder, [this](const fs::path& deeper) {
-      folder_findings_.push_back(finding_about(control::Severity::kWarning, deeper, "not read: only one level of folders, named like namespaces, is"));
-    });
-  });
-  std::ranges::sort(files);
-  return files;
+  folder_findings_.push_back(finding_about(
+      control::Severity::kError, folder,
+      fmt::format("can't be watched: {}; changes in it are not seen (is fs.inotify.max_user_watches used up?)", errno_text(errno))));
 }
 
 // Puts the file's present content in force. True if anything may have changed. A stamp is good enough for a scan only: two writes within

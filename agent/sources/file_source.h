@@ -1,10 +1,5 @@
-// agent/sources/: where the objects come from. Here: a folder of Kubernetes YAML and JSON files, watched.
-//
-//   FOLDER/*.yaml, *.yml, *.json           objects without a namespace are in `default`
-//   FOLDER/NAME/*.yaml, *.yml, *.json      … are in NAME
-//
-// Names that begin with a dot are not read. An edit counts when the file is closed or renamed into place; only changed files are read
-// again. Used by the agent's one thread.
+// agent/sources/: where the objects come from. Here: a folder of Kubernetes YAML and JSON files (manifest_folder.h), watched. An
+// edit counts when the file is closed or renamed into place; only changed files are read again. Used by the agent's one thread.
 #pragma once
 
 #include <filesystem>
@@ -49,9 +44,8 @@ class FileSource {
   FileSource(std::string folder, UniqueFd inotify) : root_(std::move(folder)), inotify_(std::move(inotify)) {}
   void note_event(int watch, uint32_t mask, const std::string& name, Work& work);
   bool rescan();
-  void watch_folders();
+  void watch_folder(const std::filesystem::path& folder);
   bool read_file(const std::filesystem::path& path, bool even_if_stamped);
-  [[nodiscard]] std::vector<std::filesystem::path> list_files();
 
   std::filesystem::path root_;
   UniqueFd inotify_;

@@ -1,0 +1,279 @@
+// leat: the command line. Each command asks the agent once (or, following, again and again), filters, and prints; nothing is changed but by
+// `uninstall`. Formatting is in flow_view and views, which need no agent.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "cli/agent_client.h"
+#include "cli/completion.h"
+#include "cli/flow_view.h"
+#include "cli/follow.h"
+#include "cli/help.h"
+#include "cli/lint.h"
+#include "cli/output.h"
+#include "cli/views.h"
+#include "control/field.h"
+
+namespace leat::cli {
+namespace {
+
+constexpr char kDefaultSocket[] = "/run/leat/api.sock";
+constexpr std::chrono::milliseconds kFollowInterval{500};
+
+struct Options {
+  std::string agent = kDefaultSocket;
+  std::string output = "table";
+  FlowFilter filter;
+  std::string since;
+  bool closed = false;
+  bool follow = false;
+  bool client_only = false;
+  std::vector<std::string> files;
+  std::string shell;
+};
+
+int64_t now_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+bool terminal_has_colours() {
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr && terminal != nullptr && std::string_view(terminal) != "dumb";
+}
+
+Output output_of(const Options& options) {
+  Output output{.coloured = terminal_has_colours()};
+  if (options.output == "wide") output.format = Format::kWide;
+  if (options.output == "json") output.format = Format::kJson;
+  if (options.output == "jsonl") output.format = Format::kJsonl;
+  return output;
+}
+
+int unreachable(const Options& options, const Error& error) {
+  complain(fmt::format("can't reach the agent at {}: {}", options.agent, error.message),
+           "is leat-agent running here? name its socket with --agent STATE/api.sock, or in the variable LEAT_AGENT");
+  return kNoAgent;
+}
+
+Result<v1::ApiReply> ask_agent(const Options& options, const v1::ApiRequest& request) {
+  LEAT_TRY(AgentClient client, AgentClient::connect(options.agent));
+  return client.ask(request);
+}
+
+// Asks, prints what `view` makes of the answer, and says on stderr what is missing from it.
+int show(const Options& options, const v1::ApiRequest& request, const std::function<View(const v1::ApiReply&, bool wide)>& view) {
+  const Result<v1::ApiReply> reply = ask_agent(options, request);
+  if (!reply) return unreachable(options, reply.error());
+  const Output output = output_of(options);
+  const View shown = view(*reply, output.format == Format::kWide);
+  print(render(output, shown.table, shown.list));
+  if (!reply->error().empty()) complain(fmt::format("the answer is not complete: {}", reply->error()));
+  return kOk;
+}
+
+// ---- flows
+
+std::vector<v1::Flow> matching(const v1::ApiReply& reply, const FlowFilter& filter) {
+  std::vector<v1::Flow> flows;
+  for (const v1::Flow& flow : reply.flows()) {
+    if (filter.matches(flow)) flows.push_back(flow);
+  }
+  sort_flows(flows);
+  return flows;
+}
+
+v1::ApiRequest flows_request(bool closed, uint64_t since) {
+  v1::ApiRequest request;
+  request.mutable_flows()->set_open(true);
+  request.mutable_flows()->set_untouched(true);
+  request.mutable_flows()->set_closed(closed);
+  request.mutable_flows()->set_closed_since_sequence(since);
+  return request;
+}
+
+// Prints what is new until it is interrupted. An agent that goes away is waited for: its flows go on without it.
+int follow_flows(const Options& options, const Output& output, AgentClient client) {
+  FlowNews news;
+  uint64_t cursor = 0;
+  std::vector<size_t> widths;
+  bool first = true;
+  while (true) {
+    const Result<v1::ApiReply> reply = client.ask(flows_request(true, cursor));
+    if (!reply) {
+      complain(fmt::format("the agent at {} is gone: {}; waiting for it", options.agent, reply.error().message));
+      Result<AgentClient> again = AgentClient::connect(options.agent);
+      for (; !again; again = AgentClient::connect(options.agent)) std::this_thread::sleep_for(kFollowInterval);
+      client = std::move(*again);
+      cursor = 0;
+      continue;
+    }
+    cursor = reply->next_closed_sequence();
+    std::vector<v1::Flow> fresh = news.take(matching(*reply, options.filter));
+    if (first && !options.closed) std::erase_if(fresh, [](const v1::Flow& flow) { return flow.closed_ms() != 0; });
+    if (output.format == Format::kJsonl) {
+      for (const v1::Flow& flow : fresh) print(json_line(flow_json(flow)));
+    } else {
+      const Table table = flow_table(fresh, output.format == Format::kWide, now_ms());
+      if (first) print(table.render_header(widths));
+      if (!fresh.empty()) print(table.render_rows(output.coloured, widths));
+    }
+    first = false;
+    std::this_thread::sleep_for(kFollowInterval);
+  }
+}
+
+int run_flows(Options options) {
+  const Output output = output_of(options);
+  if (options.follow && output.format == Format::kJson) {
+    complain("-f prints one flow after the other, which is no JSON array", "use -o jsonl");
+    return kWrongUsage;
+  }
+  if (!options.since.empty()) {
+    const auto since_ms = control::parse_duration_ms(options.since);
+    if (!since_ms) {
+      complain(fmt::format("--since: '{}' is not a duration", options.since), "write it like 30s, 5m or 1h30m");
+      return kWrongUsage;
+    }
+    options.closed = true;
+    options.filter.closed_after_ms = now_ms() - static_cast<int64_t>(*since_ms);
+  }
+  Result<AgentClient> client = AgentClient::connect(options.agent);
+  if (!client) return unreachable(options, client.error());
+  if (options.follow) return follow_flows(options, output, std::move(*client));
+
+  const Result<v1::ApiReply> reply = client->ask(flows_request(options.closed, 0));
+  if (!reply) return unreachable(options, reply.error());
+  const std::vector<v1::Flow> flows = matching(*reply, options.filter);
+  print(render(output, flow_table(flows, output.format == Format::kWide, now_ms()), flows_json(flows)));
+  if (!reply->error().empty()) complain(fmt::format("the answer is not complete: {}", reply->error()));
+  return kOk;
+}
+
+// ---- the others
+
+int run_pods(const Options& options) {
+  v1::ApiRequest request;
+  request.mutable_pods();
+  return show(options, request, [](const v1::ApiReply& reply, bool wide) { return pods_view(reply, wide, now_ms()); });
+}
+
+int run_services(const Options& options) {
+  v1::ApiRequest request;
+  request.mutable_services();
+  return show(options, request, services_view);
+}
+
+int run_certificates(const Options& options) {
+  v1::ApiRequest request;
+  request.mutable_certificates();
+  return show(options, request, [](const v1::ApiReply& reply, bool wide) { return certificates_view(reply, wide, now_ms()); });
+}
+
+int run_check(const Options& options) {
+  bool failed = false;
+  v1::ApiRequest request;
+  request.mutable_check();
+  const int code = show(options, request, [&failed](const v1::ApiReply& reply, bool) {
+    failed = std::ranges::any_of(reply.check(), [](const v1::CheckItem& item) { return item.status() == "fail"; });
+    return check_view(reply);
+  });
+  return code == kOk && failed ? kAnswerIsNo : code;
+}
+
+int run_metrics(const Options& options) {
+  v1::ApiRequest request;
+  request.mutable_stats();
+  return show(options, request, [](const v1::ApiReply& reply, bool) { return counters_view(reply); });
+}
+
+int run_version(const Options& options) {
+  v1::ApiRequest request;
+  request.mutable_version();
+  if (!options.client_only) return show(options, request, [](const v1::ApiReply& reply, bool) { return version_view(reply.version()); });
+  const View view = version_view({});
+  print(render(output_of(options), view.table, view.list));
+  return kOk;
+}
+
+int run_lint(const Options& options) {
+  const Linted linted = lint(options.files);
+  for (const std::string& sentence : linted.unreadable) complain(sentence, "is the name right, and may you read it?");
+  const Output output = output_of(options);
+  const bool as_text = output.format == Format::kTable || output.format == Format::kWide;
+  print(as_text ? lint_text(linted, output.coloured) : render(output, Table({}), lint_json(linted)));
+  return has_errors(linted) ? kAnswerIsNo : kOk;
+}
+
+// ---- the command line itself
+
+int run(int argc, char** argv) {
+  Options options;
+  int code = kOk;
+  CLI::App app("What the mesh does on this node, and why.", "leat");
+  describe_by_example(app, "leat flows -n shop");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--agent", options.agent, "the agent's API socket")->envname("LEAT_AGENT")->capture_default_str();
+
+  const auto add = [&](const char* name, const char* example, const char* summary, const std::function<int()>& action) {
+    CLI::App* command = app.add_subcommand(name, summary);
+    describe_by_example(*command, example);
+    command->callback([&code, action] { code = action(); });
+    return command;
+  };
+  const auto add_output = [&options](CLI::App* command) {
+    command->add_option("-o,--output", options.output, "table, wide, json or jsonl")->check(CLI::IsMember({"table", "wide", "json", "jsonl"}));
+  };
+
+  CLI::App* flows = add("flows", "leat flows -n shop -f", "Connections of this node's pods: open ones, and with --closed those that closed lately.",
+                        [&] { return run_flows(options); });
+  flows->add_flag("-f,--follow", options.follow, "go on: print each flow when it opens and when it closes");
+  flows->add_option("-n,--namespace", options.filter.ns, "only flows from or to this namespace");
+  flows->add_option("--pod", options.filter.pod, "only flows from or to this pod: NAME or NAMESPACE/NAME");
+  flows->add_flag("--closed", options.closed, "closed flows too");
+  flows->add_option("--since", options.since, "closed flows too, those that closed within this time: 30s, 5m");
+  add_output(flows);
+
+  add_output(add("pods", "leat pods -o wide", "This node's pods: enrolled or not, since when, and why.", [&] { return run_pods(options); }));
+  add_output(add("services", "leat services", "Services in the mesh and their endpoints.", [&] { return run_services(options); }));
+  add_output(add("certs", "leat certs", "Certificates of this node's workloads.", [&] { return run_certificates(options); }));
+  add_output(add("check", "leat check && echo healthy", "Every prerequisite, hook, map and age, with the cure of what is wrong. Exit 1: something is.",
+                 [&] { return run_check(options); }));
+  add_output(add("metrics", "leat metrics -o json", "Counters of agent, kernel and proxy.", [&] { return run_metrics(options); }));
+
+  CLI::App* lint_command = add("lint", "leat lint manifests/", "What Leat would make of manifests, without an agent. Exit 1: there are errors.",
+                               [&] { return run_lint(options); });
+  lint_command->add_option("files", options.files, "YAML or JSON files, folders of them, or - for stdin")->required();
+  add_output(lint_command);
+
+  CLI::App* version = add("version", "leat version", "Versions of leat, agent, proxy and kernel.", [&] { return run_version(options); });
+  version->add_flag("--client", options.client_only, "only of leat itself; asks no agent");
+  add_output(version);
+
+  CLI::App* completion = add("completion", "source <(leat completion bash)", "The completion script of a shell.", [&] {
+    print(completion_script(app, options.shell == "bash" ? Shell::kBash : options.shell == "zsh" ? Shell::kZsh : Shell::kFish));
+    return kOk;
+  });
+  completion->add_option("shell", options.shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    complain(error.what(), "see leat --help, and leat COMMAND --help");
+    return kWrongUsage;
+  }
+  return code;
+}
+
+}  // namespace
+}  // namespace leat::cli
+
+int main(int argc, char** argv) { return leat::cli::run(argc, argv); }

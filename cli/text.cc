@@ -1,0 +1,44 @@
+#include "cli/text.h"
+
+#include <fmt/format.h>
+
+#include "common/ip.h"
+
+namespace leat::cli {
+
+std::string address_text(const std::string& wire) {
+  const auto address = IpAddress::from_wire(wire);
+  return address ? address->text() : "";
+}
+
+std::string endpoint_text(const std::string& wire, uint32_t port) {
+  const auto address = IpAddress::from_wire(wire);
+  return address ? SocketAddress{*address, static_cast<uint16_t>(port)}.text() : "-";
+}
+
+std::string or_dash(std::string_view text) { return text.empty() ? "-" : std::string(text); }
+
+std::string short_identity(std::string_view identity) {
+  const size_t ns = identity.find("/ns/");
+  const size_t account = identity.find("/sa/", ns == std::string_view::npos ? 0 : ns + 4);
+  if (!identity.starts_with("spiffe://") || ns == std::string_view::npos || account == std::string_view::npos) return std::string(identity);
+  return fmt::format("{}/{}", identity.substr(ns + 4, account - ns - 4), identity.substr(account + 4));
+}
+
+std::string_view mtls_text(v1::MtlsMode mode) {
+  switch (mode) {
+    case v1::MTLS_STRICT: return "strict";
+    case v1::MTLS_DISABLE: return "disable";
+    default: return "permissive";
+  }
+}
+
+std::string_view balancing_text(v1::LoadBalancing balancing) {
+  switch (balancing) {
+    case v1::LB_ROUND_ROBIN: return "round-robin";
+    case v1::LB_RANDOM: return "random";
+    default: return "least-request";
+  }
+}
+
+}  // namespace leat::cli

@@ -1,0 +1,252 @@
+#include "cli/views.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cli/text.h"
+#include "cli/units.h"
+
+namespace leat::cli {
+namespace {
+
+template <typename Item, typename Key>
+std::vector<Item> sorted(const google::protobuf::RepeatedPtrField<Item>& items, Key key) {
+  std::vector<Item> all(items.begin(), items.end());
+  std::ranges::sort(all, {}, key);
+  return all;
+}
+
+std::vector<std::string> addresses_of(const google::protobuf::RepeatedPtrField<std::string>& wires) {
+  std::vector<std::string> texts;
+  for (const std::string& wire : wires) texts.push_back(address_text(wire));
+  return texts;
+}
+
+// In the order of their keys: a protobuf map has none.
+template <typename Map>
+std::map<typename Map::key_type, typename Map::mapped_type> ordered(const Map& map) {
+  return {map.begin(), map.end()};
+}
+
+std::string joined(const std::vector<std::string>& words, std::string_view between = ",") {
+  return words.empty() ? "-" : fmt::format("{}", fmt::join(words, between));
+}
+
+void add_cells(Row& row, std::vector<Cell> cells) { row.cells.insert(row.cells.end(), cells.begin(), cells.end()); }
+
+// ---- pods
+
+std::string modes_text(const v1::Workload& workload) {
+  std::string text(mtls_text(workload.mtls()));
+  for (const auto& [port, mode] : ordered(workload.port_mtls())) text += fmt::format(",{}={}", port, mtls_text(mode));
+  return text;
+}
+
+Json pod_json(const v1::PodStatus& status) {
+  const v1::Workload& workload = status.workload();
+  Json modes = Json::object();
+  for (const auto& [port, mode] : ordered(workload.port_mtls())) modes[std::to_string(port)] = mtls_text(mode);
+  return {{"namespace", workload.namespace_()},
+          {"name", workload.name()},
+          {"uid", workload.uid()},
+          {"node", workload.node()},
+          {"zone", workload.zone()},
+          {"serviceAccount", workload.service_account()},
+          {"owner", workload.owner()},
+          {"addresses", addresses_of(workload.addresses())},
+          {"labels", ordered(workload.labels())},
+          {"ready", workload.ready()},
+          {"terminating", workload.terminating()},
+          {"enrolment", status.enrolment()},
+          {"reason", status.reason()},
+          {"sinceMs", status.since_ms()},
+          {"mtls", mtls_text(workload.mtls())},
+          {"portMtls", std::move(modes)},
+          {"outboundFlows", status.outbound_flows()},
+          {"inboundFlows", status.inbound_flows()},
+          {"podIndex", workload.pod_index()},
+          {"netnsCookie", status.netns_cookie()}};
+}
+
+Colour enrolment_colour(const std::string& enrolment) {
+  if (enrolment == "enrolled") return Colour::kGreen;
+  return enrolment == "failed" ? Colour::kRed : Colour::kFaint;
+}
+
+// ---- services
+
+using Workloads = std::map<std::string, const v1::Workload*>;
+
+Json service_json(const v1::Service& service, const Workloads& workloads, const std::vector<const v1::Alias*>& aliases) {
+  Json ports = Json::array();
+  for (const auto& port : service.ports()) ports.push_back({{"port", port.port()}, {"name", port.name()}, {"appProtocol", port.app_protocol()}});
+  Json endpoints = Json::array();
+  for (const auto& endpoint : service.endpoints()) {
+    const auto workload = workloads.find(endpoint.workload_uid());
+    const v1::Workload* pod = workload == workloads.end() ? nullptr : workload->second;
+    Json targets = Json::object();
+    for (const auto& port : endpoint.ports()) targets[std::to_string(port.service_port())] = port.target_port();
+    endpoints.push_back({{"address", address_text(endpoint.address())},
+                         {"pod", pod == nullptr ? "" : pod->namespace_() + "/" + pod->name()},
+                         {"node", pod == nullptr ? "" : pod->node()},
+                         {"captured", pod != nullptr && pod->captured()},
+                         {"local", pod != nullptr && pod->local()},
+                         {"ready", endpoint.ready()},
+                         {"targetPorts", std::move(targets)}});
+  }
+  Json ids = Json::array();
+  for (const v1::Alias* alias : aliases) {
+    ids.push_back({{"id", alias->id()}, {"address", address_text(alias->address())}, {"remoteOnly", alias->remote_only()}});
+  }
+  return {{"namespace", service.namespace_()},
+          {"name", service.name()},
+          {"vips", addresses_of(service.vips())},
+          {"headless", service.headless()},
+          {"loadBalancing", balancing_text(service.load_balancing())},
+          {"ports", std::move(ports)},
+          {"endpoints", std::move(endpoints)},
+          {"aliases", std::move(ids)}};
+}
+
+Row service_row(const v1::Service& service, const Workloads& workloads, bool wide) {
+  size_t ready = 0;
+  size_t local = 0;
+  std::vector<std::string> pods;
+  for (const auto& endpoint : service.endpoints()) {
+    if (!endpoint.ready()) continue;
+    ++ready;
+    const auto workload = workloads.find(endpoint.workload_uid());
+    local += workload != workloads.end() && workload->second->local() ? 1 : 0;
+    pods.push_back(workload != workloads.end() ? workload->second->name() : address_text(endpoint.address()));
+  }
+  std::vector<std::string> ports;
+  for (const auto& port : service.ports()) ports.push_back(std::to_string(port.port()));
+  const auto total = static_cast<size_t>(service.endpoints_size());
+  Row row{{service.namespace_(), service.name(), service.headless() ? "None" : joined(addresses_of(service.vips())), joined(ports),
+           Cell(fmt::format("{}/{}", ready, total), ready == 0 ? Colour::kRed : Colour::kNone), std::to_string(local),
+           balancing_text(service.load_balancing())},
+          ""};
+  if (wide) add_cells(row, {joined(pods)});
+  return row;
+}
+
+// A whole number without a fraction, as most counters are.
+Json number(double value) {
+  const auto whole = static_cast<int64_t>(value);
+  return static_cast<double>(whole) == value ? Json(whole) : Json(value);
+}
+
+Colour status_colour(const std::string& status) {
+  if (status == "ok" || status == "valid") return Colour::kGreen;
+  return status == "warn" || status == "pending" ? Colour::kYellow : Colour::kRed;
+}
+
+std::string until(int64_t then_ms, int64_t now_ms) {
+  if (then_ms == 0) return "-";
+  return then_ms >= now_ms ? "in " + humanise_ms(then_ms - now_ms) : humanise_ms(now_ms - then_ms) + " ago";
+}
+
+}  // namespace
+
+View pods_view(const v1::ApiReply& reply, bool wide, int64_t now_ms) {
+  std::vector<std::string> header = {"NAMESPACE", "NAME", "ADDRESS", "ENROLMENT", "SINCE", "MTLS", "OUT", "IN"};
+  if (wide) header.insert(header.end(), {"SERVICE ACCOUNT", "OWNER", "INDEX", "UID"});
+  header.emplace_back("WHY");
+  View view{Table(std::move(header)), Json::array()};
+  const auto name_of = [](const v1::PodStatus& status) { return std::make_tuple(status.workload().namespace_(), status.workload().name()); };
+  for (const v1::PodStatus& status : sorted(reply.pods(), name_of)) {
+    const v1::Workload& workload = status.workload();
+    const bool captured = workload.pod_index() != UINT32_MAX;
+    Row row{{workload.namespace_(), workload.name(), joined(addresses_of(workload.addresses())),
+             Cell(status.enrolment(), enrolment_colour(status.enrolment())), status.since_ms() == 0 ? "-" : humanise_ms(now_ms - status.since_ms()),
+             captured ? modes_text(workload) : "-", std::to_string(status.outbound_flows()), std::to_string(status.inbound_flows())},
+            ""};
+    if (wide) add_cells(row, {workload.service_account(), or_dash(workload.owner()), captured ? std::to_string(workload.pod_index()) : "-", workload.uid()});
+    add_cells(row, {status.reason()});
+    view.table.add(std::move(row));
+    view.list.push_back(pod_json(status));
+  }
+  return view;
+}
+
+View services_view(const v1::ApiReply& reply, bool wide) {
+  const v1::Mesh& mesh = reply.mesh();
+  Workloads workloads;
+  for (const v1::Workload& workload : mesh.workloads()) workloads.emplace(workload.uid(), &workload);
+  std::map<std::string, std::vector<const v1::Alias*>> aliases;
+  for (const v1::Alias& alias : mesh.aliases()) aliases[alias.service()].push_back(&alias);
+
+  std::vector<std::string> header = {"NAMESPACE", "NAME", "ADDRESS", "PORTS", "READY", "LOCAL", "BALANCING"};
+  if (wide) header.emplace_back("ENDPOINTS");
+  View view{Table(std::move(header)), Json::array()};
+  for (const v1::Service& service : mesh.services()) {
+    view.table.add(service_row(service, workloads, wide));
+    view.list.push_back(service_json(service, workloads, aliases[service.namespace_() + "/" + service.name()]));
+  }
+  return view;
+}
+
+View certificates_view(const v1::ApiReply& reply, bool wide, int64_t now_ms) {
+  std::vector<std::string> header = {"IDENTITY", "STATE", "EXPIRES", "RENEWED"};
+  if (wide) header.insert(header.end(), {"VALID SINCE", "SERIAL"});
+  View view{Table(std::move(header)), Json::array()};
+  for (const v1::Certificate& certificate : sorted(reply.certificates(), [](const auto& one) { return one.identity(); })) {
+    Row row{{certificate.identity(), Cell(certificate.state(), status_colour(certificate.state())), until(certificate.not_after_ms(), now_ms),
+             until(certificate.renew_at_ms(), now_ms)},
+            ""};
+    if (wide) add_cells(row, {until(certificate.not_before_ms(), now_ms), or_dash(certificate.serial())});
+    if (!certificate.last_error().empty()) row.note = fmt::format("last error, {}: {}", until(certificate.last_error_ms(), now_ms), certificate.last_error());
+    view.table.add(std::move(row));
+    view.list.push_back({{"identity", certificate.identity()},
+                         {"state", certificate.state()},
+                         {"notBeforeMs", certificate.not_before_ms()},
+                         {"notAfterMs", certificate.not_after_ms()},
+                         {"renewAtMs", certificate.renew_at_ms()},
+                         {"serial", certificate.serial()},
+                         {"lastError", certificate.last_error()},
+                         {"lastErrorMs", certificate.last_error_ms()}});
+  }
+  return view;
+}
+
+View check_view(const v1::ApiReply& reply) {
+  View view{Table({}), Json::array()};
+  for (const v1::CheckItem& item : reply.check()) {
+    view.table.add({{item.area(), Cell(item.status(), status_colour(item.status())), item.text()}, item.cure().empty() ? "" : "cure: " + item.cure()});
+    view.list.push_back({{"area", item.area()}, {"status", item.status()}, {"text", item.text()}, {"cure", item.cure()}});
+  }
+  return view;
+}
+
+View counters_view(const v1::ApiReply& reply) {
+  View view{Table({"NAME", "LABELS", "VALUE"}), Json::array()};
+  const auto key_of = [](const v1::Counter& counter) { return std::make_pair(counter.name(), ordered(counter.labels())); };
+  for (const v1::Counter& counter : sorted(reply.counters(), key_of)) {
+    std::vector<std::string> labels;
+    for (const auto& [name, value] : ordered(counter.labels())) labels.push_back(fmt::format("{}={}", name, value));
+    view.table.add({{counter.name(), joined(labels), fmt::format("{}", counter.value())}, ""});
+    view.list.push_back({{"name", counter.name()}, {"labels", ordered(counter.labels())}, {"value", number(counter.value())}, {"gauge", counter.gauge()}});
+  }
+  return view;
+}
+
+View version_view(const v1::VersionInfo& agent) {
+  View view{Table({}), Json::array()};
+  view.list.push_back({{"leat", LEAT_VERSION},
+                       {"agent", agent.agent()},
+                       {"proxy", agent.proxy()},
+                       {"proxyBackend", agent.proxy_backend()},
+                       {"kernel", agent.kernel()},
+                       {"node", agent.node()}});
+  view.table.add({{"leat", LEAT_VERSION}, ""});
+  if (!agent.agent().empty()) view.table.add({{"agent", agent.agent() + (agent.node().empty() ? "" : " on " + agent.node())}, ""});
+  if (!agent.proxy().empty()) view.table.add({{"proxy", fmt::format("{} ({})", agent.proxy(), or_dash(agent.proxy_backend()))}, ""});
+  if (!agent.kernel().empty()) view.table.add({{"kernel", agent.kernel()}, ""});
+  return view;
+}
+
+}  // namespace leat::cli
