@@ -53,6 +53,30 @@ inline constexpr auto kDryPoolRetry = 5ms;
 // of 20,000 descriptors), and its neighbours keep a tenth even so. Fixed.
 inline constexpr uint64_t kPodShareOfDescriptorsPercent = 90;
 
+// ---- certificates
+// A request that the CA has not answered is given up and made again. Fixed.
+inline constexpr auto kSignTimeout = 10s;
+// First pause after a failure; doubled each time, up to 64 times, with jitter. Fixed.
+inline constexpr auto kSignRetry = 500ms;
+
+// ---- the agent
+// Pauses between attempts to reach it: the first is short, for a restarted agent is back within a second. Fixed.
+inline constexpr std::chrono::milliseconds kReconnectMin = 20ms;
+inline constexpr std::chrono::milliseconds kReconnectMax = 500ms;
+inline constexpr int kFlowsAMessage = 512;  // of an answer to a FlowQuery
+// How long connections of a replaced proxy may go on. Mesh spec.drainTimeout.
+inline constexpr std::chrono::milliseconds kDrainTimeout = 30s;
+
+// ---- life
+inline constexpr size_t kMaxWorkers = 64;
+// A worker process whose loop stands still this long is killed: its lease would keep every pod of the node waiting. Fixed.
+inline constexpr std::chrono::milliseconds kHangDeadline = 3s;
+inline constexpr std::chrono::milliseconds kHeartbeatCheck = 500ms;
+// A worker process that lived longer than this is started again at once; one that did not, at growing intervals. Fixed.
+inline constexpr auto kRestartGrace = 5s;
+inline constexpr std::chrono::milliseconds kRestartPause = 50ms;
+inline constexpr std::chrono::milliseconds kRestartPauseMax = 5s;
+
 // ---- upkeep
 // Closed flows remembered a worker for `leat flows`: about 200 bytes each. Fixed.
 inline constexpr size_t kClosedFlows = 1024;

@@ -7,10 +7,7 @@ ring::Task<Outcome<SourceIds::Lease>> SourceIds::lease(const IpAddress& address,
   Entry& entry = found->second;
   ++entry.users;
   Lease use(this, address, 0);  // from here on every way out gives the use back
-  if (fresh) {
-    entry.uid = pod.uid;
-    agent_.source_id(address, pod.uid);
-  }
+  if (fresh) agent_.source_id(address, pod.uid);
   if (!entry.id) static_cast<void>(co_await entry.waiting.wait(loop_, deadline));
   if (!entry.id) co_return std::unexpected(Reason::kNoSourceId);
   use.id_ = *entry.id;
@@ -22,10 +19,6 @@ void SourceIds::arrived(const IpAddress& address, std::optional<uint32_t> id) {
   if (found == entries_.end()) return;  // its flows have gone meanwhile, and the release is on its way
   found->second.id = id;
   found->second.waiting.wake_all();
-}
-
-void SourceIds::agent_returned() {
-  for (const auto& [address, entry] : entries_) agent_.source_id(address, entry.uid);
 }
 
 void SourceIds::unuse(const IpAddress& address) {

@@ -41,13 +41,10 @@ class SourceIds {
   // The id of `address` for a flow to `pod`; kNoSourceId if the agent gives none before `deadline`.
   ring::Task<Outcome<Lease>> lease(const IpAddress& address, const Workload& pod, ring::Clock::time_point deadline);
   void arrived(const IpAddress& address, std::optional<uint32_t> id);
-  // The connection to the agent was lost and is back: asks again for what is waited for.
-  void agent_returned();
 
  private:
   struct Entry {
     std::optional<uint32_t> id;
-    std::string uid;  // of the pod that it was first asked for
     uint32_t users = 0;
     WaitQueue waiting;
   };

@@ -1,0 +1,122 @@
+#include "userspace-proxy/worker_process.h"
+
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+
+#include <vector>
+
+#include "common/event_loop.h"
+#include "common/log.h"
+#include "userspace-proxy/agent_link.h"
+#include "userspace-proxy/confine.h"
+#include "userspace-proxy/control_client.h"
+#include "userspace-proxy/worker_thread.h"
+
+namespace leat::proxy {
+namespace {
+
+using Workers = std::vector<std::unique_ptr<WorkerThread>>;
+
+std::string random_instance() {
+  uint64_t parts[2] = {};
+  static_cast<void>(getrandom(parts, sizeof parts, 0));
+  return fmt::format("{:016x}{:016x}", parts[0], parts[1]);
+}
+
+// SIGTERM and SIGINT as a descriptor; blocked here before any thread is made, so in all of them.
+UniqueFd termination_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  return UniqueFd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+Result<Workers> start_workers_on(ring::BackendKind backend, size_t count, const std::function<Worker::Options(size_t)>& options_of) {
+  Workers workers;
+  const ring::LoopOptions loop_options{.backend = backend};
+  for (size_t i = 0; i < count; ++i) {
+    LEAT_TRY(auto worker, WorkerThread::start(loop_options, options_of(i)));
+    workers.push_back(std::move(worker));
+  }
+  return workers;
+}
+
+// The back end that was asked for, or io_uring with epoll to fall back to.
+// The back end that was asked for, or io_uring with epoll to fall back to; `backend` says which it was.
+Result<Workers> start_workers(const ProxyOptions& options, ring::BackendKind* backend, const std::function<Worker::Options(size_t)>& options_of) {
+  *backend = options.backend.value_or(ring::BackendKind::kIoUring);
+  Result<Workers> workers = start_workers_on(*backend, options.workers, options_of);
+  if (workers || options.backend) return workers;
+  log::warn("{}; using epoll, which is a little slower", workers.error().message);
+  *backend = ring::BackendKind::kEpoll;
+  return start_workers_on(*backend, options.workers, options_of);
+}
+
+// A process with more rights than it needs does not serve, unless it was told to.
+bool may_go_on(const ProxyOptions& options, const Result<void>& confined) {
+  if (confined) return true;
+  if (options.allow_unconfined) {
+    log::warn("serving unconfined: {}", confined.error().message);
+    return true;
+  }
+  log::error("{}; this process parses what strangers send: it does not serve with more rights than it needs (--allow-unconfined does)", confined.error().message);
+  return false;
+}
+
+}  // namespace
+
+int serve(const ProxyOptions& options, Heartbeat& heartbeat) {
+  const UniqueFd signals = termination_signals();
+  const Result<uint64_t> descriptors = raise_descriptor_limit();
+  auto loop = EventLoop::make();
+  if (!descriptors || !loop) {
+    log::error("{}", descriptors ? loop.error().message : descriptors.error().message);
+    return kExitCannotServe;
+  }
+  if (!may_go_on(options, drop_privileges(getuid(), getgid()))) return kExitCannotServe;
+
+  std::atomic<uint64_t> closed_sequence{1};
+  std::optional<AgentLink> link;
+  ring::BackendKind backend{};
+  ControlClient control(**loop, {.instance = random_instance(),
+                                 .closed_sequence = &closed_sequence,
+                                 .reconnect = [&] { link->connect(); },
+                                 .leave = [&] { (*loop)->stop(); }});
+  Result<Workers> workers = start_workers(options, &backend, [&](size_t index) {
+    return Worker::Options{.index = static_cast<int>(index),
+                           .descriptors = *descriptors,
+                           .closed_sequence = &closed_sequence,
+                           .agent = control.requests_of(index),
+                           .listener_died = control.listener_died_handler(),
+                           .beat = [&heartbeat, index] { heartbeat.beat(index); }};
+  });
+  if (!workers) {
+    log::error("{}", workers.error().message);
+    return kExitCannotServe;
+  }
+  const char* backend_name = backend == ring::BackendKind::kIoUring ? "io_uring" : "epoll";
+
+  link.emplace(**loop, options.agent, [&](UniqueFd socket) { control.connected(std::move(socket)); });
+  (*loop)->watch(signals.get(), EPOLLIN, [&](uint32_t) {
+    signalfd_siginfo info;
+    if (read(signals.get(), &info, sizeof info) == sizeof info) control.shut_down();
+  });
+  if (!may_go_on(options, seal())) _exit(kExitCannotServe);
+
+  std::vector<WorkerThread*> threads;
+  for (const auto& worker : *workers) {
+    worker->run();
+    threads.push_back(worker.get());
+  }
+  control.set_workers(std::move(threads), backend_name);
+  log::info("leat-proxy {}: {} workers, {}, {} descriptors", LEAT_VERSION, workers->size(), backend_name, *descriptors);
+  link->connect();
+  (*loop)->run();
+  log::info("leaving");
+  _exit(kExitDone);  // flows that outlived the drain deadline are reset by the kernel; nothing else is left to tidy
+}
+
+}  // namespace leat::proxy
