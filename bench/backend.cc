@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 namespace {
 
@@ -63,11 +64,11 @@ class Backend {
  public:
   Backend(uint16_t base_port, size_t body_bytes) : response_(make_response(body_bytes)) {
     for (int service = 0; service < kServices; ++service) {
-      auto listener = std::make_unique<Connection>();
-      listener->fd = make_listener(static_cast<uint16_t>(base_port + service));
-      listener->service = static_cast<Service>(service);
-      listener->listening = true;
-      watch(EPOLL_CTL_ADD, *listener.release(), EPOLLIN);
+      Connection& listener = listeners_.at(static_cast<size_t>(service));
+      listener.fd = make_listener(static_cast<uint16_t>(base_port + service));
+      listener.service = static_cast<Service>(service);
+      listener.listening = true;
+      watch(EPOLL_CTL_ADD, listener, EPOLLIN);
     }
   }
 
@@ -119,9 +120,11 @@ class Backend {
       if (fd < 0) return;
       const int on = 1;
       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-      auto* connection = new Connection{.fd = fd, .service = listener.service};
-      connection->writing = connection->service == Service::kSource;
-      watch(EPOLL_CTL_ADD, *connection, connection->writing ? EPOLLIN | EPOLLOUT : EPOLLIN);
+      Connection& connection = connections_[fd];
+      connection.fd = fd;
+      connection.service = listener.service;
+      connection.writing = listener.service == Service::kSource;
+      watch(EPOLL_CTL_ADD, connection, connection.writing ? EPOLLIN | EPOLLOUT : EPOLLIN);
     }
   }
 
@@ -169,13 +172,16 @@ class Backend {
     return true;
   }
 
-  static void close_one(Connection& connection) {
-    close(connection.fd);
-    delete &connection;
+  void close_one(const Connection& connection) {
+    const int fd = connection.fd;
+    connections_.erase(fd);
+    close(fd);
   }
 
   int epoll_ = epoll_create1(EPOLL_CLOEXEC);
   std::string response_;
+  std::array<Connection, kServices> listeners_;
+  std::unordered_map<int, Connection> connections_;  // by descriptor; epoll points into it
   std::unique_ptr<char[]> chunk_ = std::make_unique<char[]>(kChunkBytes);
 };
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import haproxy
 import leat
 from cpus import proxy_side
-from lab import Process, wait_for
+from lab import Process, TimedOut, wait_for
 
 BASE_PORT = 8080  # the server's; see bench/backend.cc
 HTTP, ECHO, SINK, SOURCE, ECHO_ONCE = range(5)
@@ -72,6 +72,12 @@ def _plain(lab, tools):
                  base_port=haproxy.BASE_PORT, proxies=[cgroup])
 
 
+def _control(lab, tools):
+    """The same as `none`, on a node of its own: what two equal things differ by here."""
+    client, server, backend = _pods(lab.add_node("control"), tools)
+    yield Column("none-again", "like `none`, on another node: what the method takes for a difference", client, server.ipv4, backend)
+
+
 def _same_node(lab, tools):
     node = lab.add_node("same")
     client, server, backend = _pods(node, tools, namespace="bench")
@@ -106,7 +112,7 @@ def _pair(lab, tools):
                  wire=lambda: near.wire_to(far))
 
 
-_GROUPS = ((("none", "haproxy-tcp"), _plain), (("leat-same-node",), _same_node),
+_GROUPS = ((("none", "haproxy-tcp"), _plain), (("none-again",), _control), (("leat-same-node",), _same_node),
            (("leat-direct", "untouched", "untouched-outbound"), _direct), (("leat-pair",), _pair))
 NAMES = [name for names, _ in _GROUPS for name in names]
 
@@ -131,7 +137,11 @@ def _await_answer(tools, client, address, base_port, programs):
                           text_input="")
         assert done.returncode == 0, done.stderr.strip()
         return not json.loads(done.stdout.splitlines()[-1])["failed"]
-    wait_for(answered, f"an answer to {client.name} from {address}", timeout=20, interval=0.1)
+    try:
+        wait_for(answered, f"an answer to {client.name} from {address}", timeout=20, interval=0.1)
+    except TimedOut as error:
+        last_words = "; ".join(f"{program.name}: …{program.text().strip()[-300:]}" for program in programs)
+        raise TimedOut(f"{error}. {last_words}") from None
 
 
 # Tens of thousands of connections from one address, again and again: all ports may be used, but those that something listens on.

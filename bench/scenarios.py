@@ -7,14 +7,14 @@ from columns import ECHO_ONCE, HTTP, SINK, SOURCE
 
 @dataclass(frozen=True)
 class Metric:
-    name: str
     title: str
     of: Callable          # sample -> number
     needs: str = ""       # "proxies" or "agents": only columns that have some
 
 
-def _per(total, part):
-    return lambda sample: sample[total] * 1e6 / max(part(sample), 1e-9)
+def _us(part, *spent):
+    """Microseconds of CPU for each part of the work; `spent` are the sample's fields, in seconds."""
+    return lambda sample: sum(sample[field] for field in spent) * 1e6 / max(part(sample), 1e-9)
 
 
 def _done(sample):
@@ -25,13 +25,15 @@ def _megabytes(sample):
     return sample["bytes"] / 1e6
 
 
-RATE = Metric("per_second", "a second", lambda sample: sample["done"] / sample["seconds"])
-CPU = Metric("cpu_us", "CPU µs each, all proxies", _per("proxies_s", _done), needs="proxies")
-AGENT_CPU = Metric("agent_cpu_us", "CPU µs each, agents", _per("agents_s", _done), needs="agents")
-P50 = Metric("p50_us", "p50 µs", lambda sample: sample["p50_us"])
-P99 = Metric("p99_us", "p99 µs", lambda sample: sample["p99_us"])
-GBIT = Metric("gbit_s", "Gbit/s", lambda sample: sample["bytes"] * 8 / sample["seconds"] / 1e9)
-CPU_MB = Metric("cpu_us_mb", "CPU µs a MB, all proxies", _per("proxies_s", _megabytes), needs="proxies")
+RATE = Metric("a second", lambda sample: sample["done"] / sample["seconds"])
+CPU = Metric("CPU µs each, all proxies", _us(_done, "proxies_s"), needs="proxies")
+AGENT_CPU = Metric("CPU µs each, agents", _us(_done, "agents_s"), needs="agents")
+P50 = Metric("p50 µs", lambda sample: sample["p50_us"])
+P99 = Metric("p99 µs", lambda sample: sample["p99_us"])
+GBIT = Metric("Gbit/s", lambda sample: sample["bytes"] * 8 / sample["seconds"] / 1e9)
+CPU_MB = Metric("CPU µs a MB, all proxies", _us(_megabytes, "proxies_s"), needs="proxies")
+APPLICATION_CPU = Metric("CPU µs each, client and server", _us(_done, "cpu_seconds", "backend_s"))
+APPLICATION_CPU_MB = Metric("CPU µs a MB, client and server", _us(_megabytes, "cpu_seconds", "backend_s"))
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Scenario:
 
 PROXIED = ("none", "haproxy-tcp", "leat-same-node", "leat-pair")
 ALL = (*PROXIED, "leat-direct")
-UNPROXIED = ("none", "leat-direct", "untouched", "untouched-outbound")
+UNPROXIED = ("none", "none-again", "leat-direct", "untouched", "untouched-outbound")
 _NEW = ("--server-closes",)  # else the client's ports run out into TIME_WAIT, and one run disturbs the next
 
 
@@ -74,8 +76,8 @@ SCENARIOS = (
     Scenario("dial", "Connect and first byte, one at a time", "dial", ECHO_ONCE, (P50, P99, CPU), ALL, _NEW),
     _bulk("up", 1), _bulk("down", 1), _bulk("up", 8), _bulk("down", 8),
     _parity("parity-latency", "Parity: one keep-alive connection, closed loop", "http", HTTP, (P50, RATE), "--connections", 1),
-    _parity("parity-requests", "Parity: 64 keep-alive connections, closed loop", "http", HTTP, (RATE,), "--connections", 64),
-    _parity("parity-bulk", "Parity: bulk, client to server, one connection", "bulk-up", SINK, (GBIT,), "--connections", 1),
+    _parity("parity-requests", "Parity: 64 keep-alive connections, closed loop", "http", HTTP, (RATE, APPLICATION_CPU), "--connections", 64),
+    _parity("parity-bulk", "Parity: bulk, client to server, one connection", "bulk-up", SINK, (GBIT, APPLICATION_CPU_MB), "--connections", 1),
     _parity("parity-connect", "Parity: the calls socket() and connect()", "connect", ECHO_ONCE, (P50,), *_NEW),
 )
 NAMES = [scenario.name for scenario in SCENARIOS] + ["idle"]

@@ -74,6 +74,7 @@ Report run_connect(const Options& options) {
 Report run_bulk(const Options& options) {
   const bool up = options.mode == "bulk-up";
   std::vector<pollfd> sockets;
+  sockets.reserve(static_cast<size_t>(options.connections));
   for (int i = 0; i < options.connections; ++i)
     sockets.push_back(
         {.fd = connect_or_die(options), .events = static_cast<short>(up ? POLLOUT : POLLIN), .revents = 0});

@@ -5,12 +5,12 @@ from results import Results
 from scenarios import SCENARIOS
 
 PROXIED = ("haproxy-tcp", "leat-same-node", "leat-pair")
-COLUMNS = ("none", *PROXIED, "leat-direct", "untouched", "untouched-outbound")
+COLUMNS = ("none", "none-again", *PROXIED, "leat-direct", "untouched", "untouched-outbound")
 
 
 def sample(scenario, column, number, proxies_s=0.1, **changes):
     return {"kind": "sample", "scenario": scenario, "column": column, "round": number, "done": 10000, "bytes": 10 ** 9, "seconds": 2.0,
-            "failed": {}, "p50_us": 100.0, "p99_us": 200.0, "wall_s": 2.0, "proxies_s": proxies_s, "agents_s": 0.0, "backend_s": 0.1,
+            "cpu_seconds": 1.0, "failed": {}, "p50_us": 100.0, "p99_us": 200.0, "wall_s": 2.0, "proxies_s": proxies_s, "agents_s": 0.0, "backend_s": 0.1,
             "busy": {"cpu0": 0.5, "cpu1": 1.0}, "steal": {"cpu0": 0.0, "cpu1": 0.0}, **changes}
 
 
