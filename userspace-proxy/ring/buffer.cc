@@ -8,10 +8,6 @@
 
 namespace leat::ring {
 
-Buffer::~Buffer() {
-  if (pool_) pool_->release(block_);
-}
-
 uint32_t Buffer::tail_room() const {
   if (!pool_) return 0;
   return static_cast<uint32_t>(pool_->block(block_) + BufferPool::kBlockBytes - (data_ + size_));
@@ -73,14 +69,55 @@ void BufferPool::trim() {
   low_water_ = free_.size();
 }
 
+void Chain::make_room() {
+  const uint32_t count = end_ - begin_;
+  if (begin_ >= capacity_ / 2 && begin_ > 0) {
+    std::move(slots_ + begin_, slots_ + end_, slots_);
+  } else {
+    const uint32_t larger = std::max(kKeptSlots, capacity_ * 2);
+    auto* slots = new Buffer[larger];
+    std::move(slots_ + begin_, slots_ + end_, slots);
+    if (slots_ != &own_slot_) delete[] slots_;
+    slots_ = slots;
+    capacity_ = larger;
+  }
+  begin_ = 0;
+  end_ = count;
+}
+
+void Chain::clear() {
+  if (capacity_ > kKeptSlots) return release();
+  for (uint32_t i = begin_; i < end_; ++i) slots_[i] = Buffer();
+  begin_ = end_ = 0;
+  size_ = 0;
+}
+
+void Chain::release() {
+  if (slots_ != &own_slot_) delete[] std::exchange(slots_, &own_slot_);
+  own_slot_ = Buffer();
+  capacity_ = 1;
+  begin_ = end_ = 0;
+  size_ = 0;
+}
+
+void Chain::take_over(Chain& other) noexcept {
+  own_slot_ = std::move(other.own_slot_);
+  slots_ = other.slots_ == &other.own_slot_ ? &own_slot_ : other.slots_;
+  capacity_ = std::exchange(other.capacity_, 1);
+  begin_ = std::exchange(other.begin_, 0);
+  end_ = std::exchange(other.end_, 0);
+  size_ = std::exchange(other.size_, 0);
+  other.slots_ = &other.own_slot_;
+}
+
 bool Chain::append_copy(BufferPool& pool, std::span<const uint8_t> bytes) {
   while (!bytes.empty()) {
-    if (slices_.size() == head_ || slices_.back().tail_room() == 0 || !slices_.back().sole_owner()) {
+    if (begin_ == end_ || slots_[end_ - 1].tail_room() == 0 || !slots_[end_ - 1].sole_owner()) {
       Buffer fresh = pool.allocate();
       if (!fresh.has_block()) return false;
-      slices_.push_back(std::move(fresh));
+      push(std::move(fresh));
     }
-    Buffer& last = slices_.back();
+    Buffer& last = slots_[end_ - 1];
     const auto part = static_cast<uint32_t>(std::min<size_t>(bytes.size(), last.tail_room()));
     std::memcpy(last.data() + last.size(), bytes.data(), part);
     last.grow(part);
@@ -94,14 +131,14 @@ void Chain::consume(size_t bytes) {
   LEAT_CHECK(bytes <= size_, "consuming more than a chain holds");
   size_ -= bytes;
   while (bytes > 0) {
-    Buffer& front = slices_[head_];
+    Buffer& front = slots_[begin_];
     if (bytes < front.size()) {
       front.drop_front(static_cast<uint32_t>(bytes));
       break;
     }
     bytes -= front.size();
     front = Buffer();
-    ++head_;
+    ++begin_;
   }
   if (size_ == 0) clear();
 }
@@ -110,12 +147,12 @@ Chain Chain::take(size_t bytes) {
   Chain taken;
   bytes = std::min(bytes, size_);
   while (taken.size_ < bytes) {
-    Buffer& front = slices_[head_];
+    Buffer& front = slots_[begin_];
     const size_t rest = bytes - taken.size_;
     if (front.size() <= rest) {
       size_ -= front.size();
       taken.append(std::move(front));
-      ++head_;
+      ++begin_;
     } else {
       taken.append(front.share(0, static_cast<uint32_t>(rest)));
       front.drop_front(static_cast<uint32_t>(rest));

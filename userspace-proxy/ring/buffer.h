@@ -85,33 +85,38 @@ class BufferPool {
   size_t low_water_ = 0;             // fewest free blocks since the last trim()
 };
 
-// A queue of slices. Moves only.
+inline Buffer::~Buffer() {
+  if (pool_) pool_->release(block_);
+}
+
+// A queue of slices. Moves only. One slice needs no memory of its own: that is what most messages are.
 class Chain {
  public:
   Chain() = default;
   explicit Chain(Buffer buffer) { append(std::move(buffer)); }
-  Chain(Chain&& other) noexcept : slices_(std::move(other.slices_)), head_(std::exchange(other.head_, 0)), size_(std::exchange(other.size_, 0)) { other.slices_.clear(); }
+  Chain(Chain&& other) noexcept { take_over(other); }
   Chain& operator=(Chain&& other) noexcept {
     if (this != &other) {
-      slices_ = std::move(other.slices_);
-      other.slices_.clear();
-      head_ = std::exchange(other.head_, 0);
-      size_ = std::exchange(other.size_, 0);
+      release();
+      take_over(other);
     }
     return *this;
+  }
+  ~Chain() {
+    if (slots_ != &own_slot_) delete[] slots_;
   }
 
   [[nodiscard]] size_t size() const { return size_; }
   [[nodiscard]] bool empty() const { return size_ == 0; }
-  [[nodiscard]] std::span<const Buffer> slices() const { return {slices_.data() + head_, slices_.size() - head_}; }
+  [[nodiscard]] std::span<const Buffer> slices() const { return {slots_ + begin_, end_ - begin_}; }
 
   void append(Buffer buffer) {
     if (buffer.empty()) return;
     size_ += buffer.size();
-    slices_.push_back(std::move(buffer));
+    push(std::move(buffer));
   }
   void append(Chain&& other) {
-    for (size_t i = other.head_; i < other.slices_.size(); ++i) append(std::move(other.slices_[i]));
+    for (uint32_t i = other.begin_; i < other.end_; ++i) append(std::move(other.slots_[i]));
     other.clear();
   }
   // Copies into the last block's room, then into new blocks. False if the pool ran dry; what fitted stays appended.
@@ -122,11 +127,24 @@ class Chain {
   [[nodiscard]] Chain take(size_t bytes);
   // Fills at most `max` iovecs from the front; returns how many.
   size_t gather(iovec* out, size_t max) const;
-  void clear() { slices_.clear(), head_ = 0, size_ = 0; }
+  void clear();
 
  private:
-  std::vector<Buffer> slices_;
-  size_t head_ = 0;
+  static constexpr uint32_t kKeptSlots = 8;  // by a chain that has run empty; more go back
+
+  void push(Buffer buffer) {
+    if (end_ == capacity_) make_room();
+    slots_[end_++] = std::move(buffer);
+  }
+  void make_room();
+  void release();                        // empty and without memory
+  void take_over(Chain& other) noexcept;  // into a chain that is so
+
+  Buffer own_slot_;
+  Buffer* slots_ = &own_slot_;
+  uint32_t capacity_ = 1;
+  uint32_t begin_ = 0;
+  uint32_t end_ = 0;
   size_t size_ = 0;
 };
 

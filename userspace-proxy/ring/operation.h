@@ -23,6 +23,7 @@ struct Operation {
   Operation(Kind which, SocketState* of) : kind(which), socket(of) {}
 
   Kind kind;
+  bool cancelled = false;  // asked to end; the kernel may not know yet
   int error = 0;        // the outcome: 0 or a positive errno
   SocketState* socket;  // null: the socket was closed before
   OperationQueue* in = nullptr;  // a back end's queue, while the kernel does not hold it

@@ -179,6 +179,7 @@ void UringBackend::start(HangupOperation& operation) {
 // The submission queue is in order: should the operation have ended, a later one at the same address is not yet there to be hit.
 void UringBackend::cancel(Operation& operation) {
   if (operation.in) return complete_soon(operation, ECANCELED);
+  if (std::exchange(operation.cancelled, true)) return;
   io_uring_sqe& submission = next_submission();
   io_uring_prep_cancel64(&submission, name_of(operation), 0);
   submission.user_data = kNobody;
@@ -281,7 +282,7 @@ void UringBackend::completed(const io_uring_cqe& completion) {
 }
 
 void UringBackend::received(ReceiveOperation& operation, const io_uring_cqe& completion) {
-  if (completion.res == -ENOBUFS) {
+  if (completion.res == -ENOBUFS && !operation.cancelled) {
     if (loop_.buffers_.free_blocks() == 0) ++loop_.counters_.starved_receives;
     operation.socket->readable = true;
     starved_.push(operation);
@@ -296,16 +297,15 @@ void UringBackend::received(ReceiveOperation& operation, const io_uring_cqe& com
     }
   }
   operation.socket->readable = (completion.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
-  complete(operation, completion.res < 0 ? -completion.res : 0);
+  complete(operation, completion.res >= 0 ? 0 : operation.cancelled ? ECANCELED : -completion.res);
 }
 
 void UringBackend::sent(SendOperation& operation, int result) {
   if (result < 0) return complete(operation, -result);
   operation.left.consume(static_cast<size_t>(result));
   if (operation.left.empty()) return complete(operation, 0);
-  // More slices than one message holds, or a send that a cancellation cut short: that one fails in its next part.
-  if (operation.socket->closing) return complete(operation, ECANCELED);
-  submit(operation);
+  if (operation.cancelled) return complete(operation, ECANCELED);  // cut short
+  submit(operation);                                               // more slices than one message holds
 }
 
 void UringBackend::polled(HangupOperation& operation, const io_uring_cqe& completion) {
@@ -315,6 +315,7 @@ void UringBackend::polled(HangupOperation& operation, const io_uring_cqe& comple
   operation.dead |= dead;
   if (!last) return;
   if (operation.dead) return complete(operation, 0);
+  if (operation.cancelled) return complete(operation, ECANCELED);
   if (completion.res < 0) return complete(operation, -completion.res);
   start(operation);  // the kernel ended the watch for a reason of its own
 }
