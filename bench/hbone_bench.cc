@@ -2,9 +2,10 @@
 //
 //   bench_hbone [CASE [COUNT]]      CASE: one, many, bulk, stream, handshake, memory; all of them without an argument
 //
-// Prints thread CPU time for each operation. For instruction counts, which noise does not touch:
-//   valgrind --tool=callgrind --toggle-collect=measured bench_hbone one 1000
-// and divide the total by COUNT. An operation covers both ends.
+// Prints thread CPU time for each operation; an operation covers both ends. For instruction counts, which noise does not touch (strip,
+// because Debian 12's valgrind can't read clang-19's debug information):
+//   strip -g -o /tmp/bench_hbone build/bin/bench_hbone
+//   valgrind --tool=callgrind --toggle-collect=measured /tmp/bench_hbone one 1000      # divide "Collected" by COUNT
 #include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
