@@ -178,7 +178,7 @@ bool EpollBackend::attempt(ReceiveOperation& operation) {
   // edge came already.
   const bool filled = static_cast<size_t>(got) == count * BufferPool::kBlockBytes;
   socket.readable = filled || socket.ended;
-  socket.burst = filled ? static_cast<uint8_t>(std::min<uint32_t>(socket.burst * 2u, kMaxReceiveBlocks)) : 1;
+  socket.burst = filled ? static_cast<uint8_t>(std::min(socket.burst * 2u, receive_blocks())) : 1;
   auto left = static_cast<uint32_t>(got);
   for (size_t i = 0; left > 0; ++i) {
     const uint32_t part = std::min(left, BufferPool::kBlockBytes);

@@ -51,7 +51,7 @@ Result<std::unique_ptr<Backend>> UringBackend::create(Loop& loop, const LoopOpti
 }
 
 UringBackend::UringBackend(Loop& loop, const LoopOptions& options)
-    : Backend(loop), messages_(options.submissions), block_at_(options.standing_blocks), positions_(options.standing_blocks) {}
+    : Backend(loop), messages_(std::make_unique_for_overwrite<Message[]>(options.submissions)), block_at_(options.standing_blocks), positions_(options.standing_blocks) {}
 
 UringBackend::~UringBackend() {
   if (ready_) io_uring_queue_exit(&ring_);
@@ -133,10 +133,11 @@ io_uring_sqe& UringBackend::next_submission() {
 void UringBackend::start(ReceiveOperation& operation) {
   SocketState& socket = *operation.socket;
   io_uring_sqe& submission = next_submission();
-  io_uring_prep_recv(&submission, socket.fd.get(), nullptr, bundles_ ? kMaxReceiveBytes : BufferPool::kBlockBytes, 0);
+  const bool bundle = bundles_ && receive_blocks() > 1;
+  io_uring_prep_recv(&submission, socket.fd.get(), nullptr, bundle ? kMaxReceiveBytes : BufferPool::kBlockBytes, 0);
   submission.flags |= IOSQE_BUFFER_SELECT;
   submission.buf_group = kBlockGroup;
-  submission.ioprio = (bundles_ ? abi::kReceiveBundle : 0) | (socket.readable ? 0 : IORING_RECVSEND_POLL_FIRST);
+  submission.ioprio = (bundle ? abi::kReceiveBundle : 0) | (socket.readable ? 0 : IORING_RECVSEND_POLL_FIRST);
   submission.user_data = name_of(operation);
 }
 

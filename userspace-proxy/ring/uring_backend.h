@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <memory>
 #include <vector>
 
 #include "userspace-proxy/ring/backend.h"
@@ -59,7 +60,7 @@ class UringBackend final : public Backend {
   io_uring ring_{};
   bool ready_ = false;
   bool bundles_ = false;
-  std::vector<Message> messages_;  // of submissions that the kernel has not taken yet
+  std::unique_ptr<Message[]> messages_;  // of submissions that the kernel has not taken yet; untouched memory until used
   size_t messages_used_ = 0;
 
   io_uring_buf_ring* provided_ = nullptr;

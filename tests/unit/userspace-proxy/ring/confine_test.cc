@@ -69,6 +69,8 @@ int confined_worker(BackendKind kind, const Listener& front, const Listener& bac
       return 13;
     }
   }
+  const auto second = Loop::create({.backend = BackendKind::kIoUring});
+  if (second || second.error().code != ErrorCode::kDenied || second.error().message.find("seccomp") == std::string::npos) return 17;
   if (const UniqueFd agent(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)); !agent) return 14;
   int code = 15;
   Acceptor* acceptor = nullptr;
