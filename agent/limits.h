@@ -17,6 +17,8 @@ inline constexpr milliseconds kRevokeDeadline{3000};
 inline constexpr milliseconds kWarmUpDeadline{1000};
 // After a restart of the agent: how long it waits for the proxy that held the lease and its listeners, if that process lives.
 inline constexpr milliseconds kAdoptDeadline{2000};
+// After a restart of the agent: source ids of a proxy that has not come back by then are free.
+inline constexpr milliseconds kOrphanDeadline{30'000};
 
 // ---- what a proxy may ask for (it parses what strangers send, so it is not trusted)
 inline constexpr size_t kMaxProxyMessageBytes = 64u << 20;   // a FlowReply part is the largest honest one
@@ -33,21 +35,19 @@ inline constexpr double kSignBurst = 2'000;                  // all service acco
 inline constexpr double kSocketsASecondAPod = 20'000;        // short connections of one pod; the others are not starved
 inline constexpr double kSocketBurstAPod = 4'000;
 inline constexpr size_t kMaxSourceIdsAPod = 16'384;          // clients outside the model at a time
-inline constexpr int kMessagesATurn = 256;                   // read from one connection before the others have their turn
 
 // ---- the API
 inline constexpr size_t kMaxApiRequestBytes = 64 * 1024;
 inline constexpr size_t kMaxApiConnections = 64;
 inline constexpr milliseconds kQueryDeadline{1000};  // a proxy that does not answer makes the answer partial, never late
+inline constexpr size_t kMaxReplyParts = 256;  // of all proxies to one question, each a message
 inline constexpr size_t kMaxClosedDirectFlows = 16'384;
 inline constexpr size_t kMaxUntouchedFlows = 50'000;         // an answer's bound over all pods
 
 // ---- reconcile
 // New destinations wait for the proxy to know them; a proxy that is slower than this gets them anyway (it resets what it does not know).
 inline constexpr milliseconds kModelAckDeadline{1000};
-inline constexpr milliseconds kNoProxyTimeout{5000};         // Mesh spec.noProxyTimeout
 inline constexpr milliseconds kRetryFailedPods{2000};        // a pod's namespace that was not there yet
-inline constexpr milliseconds kCertificateLifetime{12 * 3600 * 1000};  // Mesh spec.certificateLifetime
 inline constexpr size_t kEditLatencies = 1024;               // remembered for the median that `leat check` shows
 
 }  // namespace leat::agent::limits

@@ -12,13 +12,13 @@ namespace {
 
 using Kind = v1::ToAgent::KindCase;
 
-bool printable(char c) { return c >= 0x20 && c < 0x7f; }
+bool printable(char c) { return c > 0x20 && c < 0x7f; }
 
 Result<void> check_text(std::string_view text, const char* what) {
   if (text.empty() || text.size() > limits::kMaxTextBytes) {
     return fail(ErrorCode::kProtocol, "{} has {} bytes, not 1 to {}", what, text.size(), limits::kMaxTextBytes);
   }
-  if (!std::ranges::all_of(text, printable)) return fail(ErrorCode::kProtocol, "{} is not printable ASCII", what);
+  if (!std::ranges::all_of(text, printable)) return fail(ErrorCode::kProtocol, "{} is not printable ASCII without spaces", what);
   return {};
 }
 

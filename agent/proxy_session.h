@@ -25,7 +25,7 @@ class ProxySession {
   // One message that came with `fds` descriptors. An error is a violation: end the connection. Nothing: of a kind that this version does
   // not know; skip it. Else exactly one kind is set, and:
   //   the first message is Hello, the only one; its listeners, and those of HelloListeners, have one descriptor each, other kinds none
-  //   uids, instances and names are 1 … kMaxTextBytes bytes of printable ASCII; addresses have 4 or 16 bytes; epochs are not 0
+  //   uids, instances and names are 1 … kMaxTextBytes bytes of printable ASCII, no space; addresses have 4 or 16 bytes; epochs are not 0
   //   an Ack names a generation that was sent; a Revoked names an epoch
   //   texts in flows, counters and certificates hold no control characters (replaced by `?`): they end on a terminal
   Result<std::optional<v1::ToAgent>> accept(std::string_view bytes, size_t fds, Time now);

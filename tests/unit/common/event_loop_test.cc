@@ -1,4 +1,4 @@
-#include "agent/event_loop.h"
+#include "common/event_loop.h"
 
 #include <sys/eventfd.h>
 
@@ -6,7 +6,7 @@
 
 using namespace std::chrono_literals;
 using leat::UniqueFd;
-using leat::agent::EventLoop;
+using leat::EventLoop;
 
 namespace {
 UniqueFd ready_event() { return UniqueFd(eventfd(1, EFD_NONBLOCK)); }

@@ -1,0 +1,330 @@
+#include "agent/agent.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#include <cstdio>
+
+#include "agent/limits.h"
+#include "agent/privileges.h"
+#include "common/log.h"
+#include "common/spiffe.h"
+
+namespace leat::agent {
+namespace {
+
+constexpr char kAliasFile[] = "aliases", kPodFile[] = "pods", kSourceIdFile[] = "source-ids", kLeaseFile[] = "lease";
+
+// A node full of pods has 6 listeners each, held here so that no proxy's death refuses a connection.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- start and end
+
+Result<std::unique_ptr<Agent>> Agent::start(Config config) {
+  raise_descriptor_limit();
+  LEAT_TRY(auto loop, EventLoop::make());
+  LEAT_TRY(StateFolder state, StateFolder::open(config.state, [&] {
+             log::info("another agent has {}; waiting for it to leave", config.state);
+           }));
+  LEAT_TRY(auto source, sources::FileSource::open(config.objects));
+  LEAT_TRY(auto capture, capture::Capture::open({.bpffs = config.bpffs,
+                                                 .pods_cgroup = config.pods_cgroup,
+                                                 .agent_cgroup = config.agent_cgroup,
+                                                 .kubelet_cgroup = config.kubelet_cgroup}));
+  std::unique_ptr<Agent> agent(
+      new Agent(std::move(config), std::move(state), std::move(loop), std::move(source), std::move(capture)));
+  LEAT_TRY_VOID(agent->load_state());
+  LEAT_TRY_VOID(agent->watch_signals());
+  LEAT_TRY(const FormerLease former, agent->read_lease());
+  LEAT_TRY_VOID(agent->open_sockets(former));
+  LEAT_TRY(agent->capabilities_, drop_privileges());
+  log::info("node {}: keeps {} and no_new_privs; listens on unix sockets in {} only", agent->config_.node, agent->capabilities_,
+            agent->config_.state);
+
+  agent->watch_source();
+  agent->watch_closed_flows();
+  agent->reconciler_->objects_changed(Clock::now());
+  agent->on_armed(false);
+  // A proxy that lives gives its listeners back in its Hello; where none can, connections must find new ones at once.
+  const auto wait = former.instance.empty() ? std::chrono::milliseconds(0) : limits::kAdoptDeadline;
+  agent->loop_->after(wait, [self = agent.get()] { self->rebuild_missing_listeners(); });
+  agent->loop_->after(limits::kOrphanDeadline, [self = agent.get()] { self->release_orphans(); });
+  return agent;
+}
+
+Agent::Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop, std::unique_ptr<sources::FileSource> source,
+             std::unique_ptr<capture::Capture> capture)
+    : config_(std::move(config)),
+      state_(std::move(state)),
+      loop_(std::move(loop)),
+      source_(std::move(source)),
+      capture_(std::move(capture)),
+      source_ids_(books_.aliases) {
+  broker_ = std::make_unique<Broker>(broker_tools(), source_ids_, Clock::now());
+  reconciler_ = std::make_unique<Reconciler>(*loop_, config_.node, books_, source_ids_, reconciler_tools());
+  names_ = std::make_unique<FlowNames>(config_.node, reconciler_->mesh());
+}
+
+Agent::~Agent() = default;
+
+void Agent::run() {
+  loop_->run();
+  log::info("leaves; capture, listeners' slots and open connections stay in force");
+}
+
+Result<void> Agent::watch_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  signals_ = UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) return fail_errno(errno, "watching for signals");
+  loop_->watch(signals_.get(), EPOLLIN, [this](uint32_t) { loop_->stop(); });
+  return {};
+}
+
+void Agent::watch_source() {
+  loop_->watch(source_->fd(), EPOLLIN, [this](uint32_t) {
+    const auto seen = Clock::now();
+    if (source_->poll_changes()) reconciler_->objects_changed(seen);
+  });
+}
+
+void Agent::watch_closed_flows() {
+  loop_->watch(capture_->closed_flows_fd(), EPOLLIN, [this](uint32_t) {
+    for (const capture::DirectFlow& flow : capture_->take_closed_flows()) closed_flows_.add(names_->direct(flow));
+  });
+}
+
+Result<void> Agent::open_sockets(const FormerLease& former) {
+  LEAT_TRY(channel_, ProxyChannel::open(*loop_, config_.proxy_socket(), config_.proxy_user, config_.node,
+                                        LeaseBook(former.epoch, former.instance, Clock::now()), channel_tools()));
+  answers_ = std::make_unique<Answers>(answer_parts());
+  LEAT_TRY(api_, ApiServer::open(*loop_, config_.api_socket(), [this](const v1::ApiRequest& request, ApiServer::Reply reply) {
+             answers_->answer(request, std::move(reply));
+           }));
+  return {};
+}
+
+// ---------------------------------------------------------------- what survives a restart
+
+Result<void> Agent::load_state() {
+  LEAT_TRY(const auto aliases, state_.read(kAliasFile));
+  if (aliases) {
+    LEAT_TRY(books_.aliases, control::AliasBook::load(*aliases));
+  }
+  LEAT_TRY(const auto pods, state_.read(kPodFile));
+  if (pods) {
+    LEAT_TRY(books_.pods, control::PodSlots::load(*pods));
+  }
+  LEAT_TRY(const auto source_ids, state_.read(kSourceIdFile));
+  if (source_ids) LEAT_TRY_VOID(source_ids_.load(*source_ids));
+  return {};
+}
+
+Result<Agent::FormerLease> Agent::read_lease() const {
+  LEAT_TRY(const auto text, state_.read(kLeaseFile));
+  if (!text) return FormerLease{};
+  unsigned long long epoch = 0;
+  char instance[limits::kMaxTextBytes + 1] = {};
+  int pid = 0;
+  static_assert(limits::kMaxTextBytes == 256);
+  if (std::sscanf(text->c_str(), "%llu %256s %d", &epoch, instance, &pid) != 3) {
+    return fail(ErrorCode::kInvalid, "{}/{} can't be read; remove it while no proxy runs", config_.state, kLeaseFile);
+  }
+  // Process 0 is one of another pid namespace, which can't be asked.
+  const bool may_live = pid == 0 || kill(pid, 0) == 0;
+  return FormerLease{.epoch = epoch, .instance = may_live ? instance : ""};
+}
+
+Result<void> Agent::save_books() {
+  if (books_.aliases.version() != saved_aliases_) {
+    LEAT_TRY_VOID(state_.write(kAliasFile, books_.aliases.save()));
+    saved_aliases_ = books_.aliases.version();
+  }
+  if (books_.pods.version() != saved_pods_) {
+    LEAT_TRY_VOID(state_.write(kPodFile, books_.pods.save()));
+    saved_pods_ = books_.pods.version();
+  }
+  if (source_ids_.version() != saved_source_ids_) {
+    LEAT_TRY_VOID(state_.write(kSourceIdFile, source_ids_.save()));
+    saved_source_ids_ = source_ids_.version();
+  }
+  return {};
+}
+
+// ---------------------------------------------------------------- how the parts reach one another
+
+Reconciler::Tools Agent::reconciler_tools() {
+  return {.objects = [this]() -> const control::ObjectSet& { return source_->objects(); },
+          .source_findings = [this] { return source_->findings(); },
+          .save_books = [this] { return save_books(); },
+          .apply = [this](const capture::Plan& plan) { return capture_->apply(plan); },
+          .publish = [this](uint64_t generation, const v1::MeshChange& change) { publish(generation, change); },
+          .send_listeners = [this] { channel_->send_listeners(); },
+          .proxy_armed = [this] { return channel_->armed(); }};
+}
+
+ProxyChannel::Tools Agent::channel_tools() {
+  return {.mesh = [this]() -> const v1::Mesh& { return reconciler_->mesh(); },
+          .roots = [this] { return ca_ ? ca_->roots() : std::vector<std::string>{}; },
+          .listeners = [this] { return capture_->listeners(); },
+          .adopt_listener = [this](const v1::ListenerId& id, UniqueFd socket) { return capture_->adopt_listener(id, std::move(socket)); },
+          .listener_died =
+              [this](const v1::ListenerId& id) {
+                const auto made = capture_->rebuild_listener(id);
+                if (made) return channel_->send_listeners();
+                log::error("a dead listener of {} can't be made anew: {}", id.workload_uid(), made.error().message);
+              },
+          .request = [this](ConnectionId connection, const std::string& instance,
+                            const v1::ToAgent& message) { on_request(connection, instance, message); },
+          .acknowledged = [this](uint64_t generation) { reconciler_->acknowledged(generation); },
+          .granted = [this](uint64_t epoch, const std::string& instance, pid_t pid) { on_granted(epoch, instance, pid); },
+          .armed_changed = [this](bool armed) { on_armed(armed); },
+          .instance_gone = [this](const std::string& instance) { source_ids_.release_all(instance); }};
+}
+
+Broker::Tools Agent::broker_tools() {
+  return {.make_sockets = [this](const std::string& pod, bool ipv6, uint32_t count) { return capture_->make_sockets(pod, ipv6, count); },
+          .sign = [this](const std::string& identity, std::string_view csr_der) { return sign(identity, csr_der); }};
+}
+
+Answers::Parts Agent::answer_parts() {
+  return {.config = config_,
+          .capabilities = capabilities_,
+          .capture = *capture_,
+          .reconciler = *reconciler_,
+          .channel = *channel_,
+          .broker = *broker_,
+          .closed_flows = closed_flows_,
+          .names = [this]() -> const FlowNames& { return *names_; },
+          .slots_closed = [this] { return slots_closed_; },
+          .without_proxy_since = [this] { return without_proxy_since_; },
+          .ca_error = [this] { return ca_error_; }};
+}
+
+// ---------------------------------------------------------------- the model, and the CA that its trust domain asks for
+
+void Agent::publish(uint64_t generation, const v1::MeshChange& change) {
+  names_ = std::make_unique<FlowNames>(config_.node, reconciler_->mesh());
+  broker_->set_pods(reconciler_->mesh());
+  open_ca();
+  channel_->publish(generation, change);
+}
+
+void Agent::open_ca() {
+  const std::string& trust_domain = reconciler_->mesh().settings().trust_domain();
+  if (ca_ && ca_trust_domain_ == trust_domain) return;
+  auto opened = ca::CertificateAuthority::open(config_.ca, trust_domain);
+  ca_.reset();
+  ca_error_.clear();
+  ca_trust_domain_ = trust_domain;
+  if (opened) {
+    ca_.emplace(std::move(*opened));
+    channel_->publish_roots();
+  } else {
+    ca_error_ = opened.error().message;
+    log::error("no certificates can be issued: {}", ca_error_);
+  }
+}
+
+Result<std::vector<std::string>> Agent::sign(const std::string& identity, std::string_view csr_der) {
+  if (!ca_) return fail(ErrorCode::kClosed, "the certificate authority is not there: {}", ca_error_);
+  LEAT_TRY(const SpiffeId id, SpiffeId::parse(identity));
+  const std::chrono::seconds lifetime(reconciler_->mesh().settings().certificate_lifetime_s());
+  LEAT_TRY(std::string leaf, ca_->sign(csr_der, id, lifetime));
+  return std::vector<std::string>{std::move(leaf)};
+}
+
+// ---------------------------------------------------------------- what proxies ask for
+
+void Agent::on_request(ConnectionId connection, const std::string& instance, const v1::ToAgent& message) {
+  switch (message.kind_case()) {
+    case v1::ToAgent::kSocketRequest: {
+      auto [answer, sockets] = broker_->sockets(message.socket_request(), Clock::now());
+      return channel_->send(connection, answer, std::move(sockets));
+    }
+    case v1::ToAgent::kSignRequest: return channel_->send(connection, broker_->sign(message.sign_request(), Clock::now()));
+    case v1::ToAgent::kSourceIdRequest: {
+      if (source_id_answers_.empty()) loop_->after(std::chrono::milliseconds(0), [this] { answer_source_ids(); });
+      source_id_answers_.push_back({connection, instance, broker_->source_id(instance, message.source_id_request())});
+      return;
+    }
+    case v1::ToAgent::kSourceIdRelease:
+      if (!source_ids_.release(instance, message.source_id_release().id())) {
+        log::debug("proxy {} gives back source id {}, which it does not have", instance, message.source_id_release().id());
+      }
+      return;
+    default: return;  // the channel keeps the other kinds to itself
+  }
+}
+
+// All that were asked for in one turn, with one write of the books and one look at the kernel's map.
+void Agent::answer_source_ids() {
+  std::vector<SourceIdAnswer> answers = std::exchange(source_id_answers_, {});
+  const bool new_ids = source_ids_.version() != saved_source_ids_;
+  const Result<void> in_force = new_ids ? reconciler_->source_ids_changed() : Result<void>{};
+  for (SourceIdAnswer& answer : answers) {
+    v1::SourceId& reply = *answer.message.mutable_source_id();
+    if (!in_force && reply.error().empty()) {
+      source_ids_.release(answer.instance, reply.id());
+      reply.clear_id();
+      reply.set_error(in_force.error().message);
+    }
+    channel_->send(answer.connection, answer.message);
+  }
+}
+
+// ---------------------------------------------------------------- proxies come and go
+
+void Agent::on_granted(uint64_t epoch, const std::string& instance, pid_t pid) {
+  if (const auto saved = state_.write(kLeaseFile, fmt::format("{} {} {}\n", epoch, instance, pid)); !saved) {
+    log::error("a restarted agent will not know who is armed: {}", saved.error().message);
+  }
+  rebuild_missing_listeners();
+}
+
+void Agent::on_armed(bool armed) {
+  loop_->cancel(std::exchange(no_proxy_timer_, 0));
+  if (armed) {
+    without_proxy_since_.reset();
+    slots_closed_ = false;
+    if (const auto opened = capture_->open_slots(); !opened) log::error("pods' listeners are not in force: {}", opened.error().message);
+    return;
+  }
+  without_proxy_since_ = std::chrono::system_clock::now();
+  // A Mesh object that changes the time meanwhile counts from the next loss on.
+  const std::chrono::milliseconds timeout(reconciler_->mesh().settings().no_proxy_timeout_ms());
+  no_proxy_timer_ = loop_->after(timeout, [this] { close_slots(); });
+}
+
+void Agent::close_slots() {
+  log::error("no proxy: PERMISSIVE pods go untouched now, STRICT ones are refused");
+  slots_closed_ = true;
+  if (const auto closed = capture_->close_slots(); !closed) log::error("pods' listeners are still in force: {}", closed.error().message);
+}
+
+void Agent::rebuild_missing_listeners() {
+  const auto made = capture_->rebuild_missing();
+  if (!made) return log::error("listeners that were lost can't be made anew: {}", made.error().message);
+  if (made->empty()) return;
+  log::info("{} listeners that nobody held are made anew", made->size());
+  if (channel_->armed()) channel_->send_listeners();
+}
+
+void Agent::release_orphans() {
+  std::set<std::string> gone = source_ids_.instances();
+  for (const ProxyInfo& proxy : channel_->proxies()) gone.erase(proxy.instance);
+  for (const std::string& instance : gone) source_ids_.release_all(instance);
+}
+
+}  // namespace leat::agent

@@ -1,0 +1,57 @@
+// What a proxy may ask of the node: sockets inside a pod's namespace, a certificate for a pod's identity, an alias id for a client that the
+// model does not know. Each is for captured pods of this node only, within a quota a pod, and a refusal is an answer with its reason: an
+// honest proxy may ask for a pod that has just gone.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/source_ids.h"
+#include "agent/token_bucket.h"
+#include "common/result.h"
+#include "common/unique_fd.h"
+#include "leat.pb.h"
+
+namespace leat::agent {
+
+class Broker {
+ public:
+  using Time = TokenBucket::Time;
+  struct Tools {
+    std::function<Result<std::vector<UniqueFd>>(const std::string& pod_uid, bool ipv6, uint32_t count)> make_sockets;
+    // The chain, leaf first, in DER.
+    std::function<Result<std::vector<std::string>>(const std::string& identity, std::string_view csr_der)> sign;
+  };
+  struct Counters {
+    uint64_t sockets = 0, socket_refusals = 0, certificates = 0, certificate_refusals = 0, source_ids = 0, source_id_refusals = 0;
+  };
+
+  Broker(Tools tools, SourceIds& source_ids, Time now);
+
+  // The captured pods of this node, and so whom it may ask for.
+  void set_pods(const v1::Mesh& mesh);
+
+  std::pair<v1::ToProxy, std::vector<UniqueFd>> sockets(const v1::SocketRequest& request, Time now);
+  v1::ToProxy sign(const v1::SignRequest& request, Time now);
+  // The id must be saved and in the kernel before the answer is sent.
+  v1::ToProxy source_id(const std::string& instance, const v1::SourceIdRequest& request);
+
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+
+ private:
+  Result<std::vector<UniqueFd>> make_sockets(const v1::SocketRequest& request, Time now);
+  Result<std::vector<std::string>> make_certificate(const v1::SignRequest& request, Time now);
+  Result<uint32_t> make_source_id(const std::string& instance, const v1::SourceIdRequest& request);
+
+  Tools tools_;
+  SourceIds& source_ids_;
+  Counters counters_;
+  TokenBucket signs_;
+  std::map<std::string, TokenBucket> socket_quota_;  // by uid of each captured pod of this node
+  std::map<std::string, std::string> identities_;    // and the namespace/name of one pod that has it
+};
+
+}  // namespace leat::agent

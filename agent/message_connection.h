@@ -1,4 +1,0 @@
-#pragma once
-
-#include "agent/event_loop.h"
-#include "common/message_connection.h"

@@ -1,0 +1,80 @@
+#include "agent/source_ids.h"
+
+#include <charconv>
+#include <ranges>
+
+#include "agent/limits.h"
+
+namespace leat::agent {
+
+Result<uint32_t> SourceIds::lease(const std::string& instance, const std::string& pod, const IpAddress& address) {
+  if (const auto known = book_.find({address})) {
+    const auto held = leases_.find({instance, *known});
+    if (held != leases_.end()) {
+      ++held->second.flows;
+      return *known;
+    }
+  }
+  size_t& used = leases_of_pod_[pod];
+  if (used >= limits::kMaxSourceIdsAPod) {
+    return fail(ErrorCode::kExhausted, "pod {} has {} clients from outside the mesh at a time, its quota", pod, used);
+  }
+  LEAT_TRY(const uint32_t id, book_.hold({address}));
+  ++used;
+  leases_.emplace(std::pair(instance, id), Lease{address, pod, 1});
+  ++version_;
+  return id;
+}
+
+bool SourceIds::release(const std::string& instance, uint32_t id) {
+  const auto found = leases_.find({instance, id});
+  if (found == leases_.end()) return false;
+  if (--found->second.flows == 0) end(found);
+  return true;
+}
+
+void SourceIds::release_all(const std::string& instance) {
+  for (auto lease = leases_.lower_bound({instance, 0}); lease != leases_.end() && lease->first.first == instance;) end(lease++);
+}
+
+void SourceIds::end(std::map<std::pair<std::string, uint32_t>, Lease>::iterator lease) {
+  book_.release({lease->second.address});
+  const auto used = leases_of_pod_.find(lease->second.pod);
+  if (--used->second == 0) leases_of_pod_.erase(used);
+  leases_.erase(lease);
+  ++version_;
+}
+
+std::vector<std::pair<uint32_t, IpAddress>> SourceIds::leased() const {
+  std::map<uint32_t, IpAddress> by_id;
+  for (const auto& [key, lease] : leases_) by_id.emplace(key.second, lease.address);
+  return {by_id.begin(), by_id.end()};
+}
+
+std::set<std::string> SourceIds::instances() const {
+  const auto instances = leases_ | std::views::keys | std::views::keys;
+  return {instances.begin(), instances.end()};
+}
+
+// A line a lease: instance, pod, address. The flow count is not kept: one release of an adopted lease ends it early for its fellows, whose
+// ids go on decoding from the book's retired entries.
+std::string SourceIds::save() const {
+  std::string text;
+  for (const auto& [key, lease] : leases_) text += fmt::format("{} {} {}\n", key.first, lease.pod, lease.address.text());
+  return text;
+}
+
+Result<void> SourceIds::load(std::string_view text) {
+  for (const auto part : std::views::split(text, '\n')) {
+    const std::string_view line(part.begin(), part.end());
+    if (line.empty()) continue;
+    const size_t first = line.find(' ');
+    const size_t second = line.rfind(' ');
+    const auto address = second == line.npos ? std::nullopt : IpAddress::parse(line.substr(second + 1));
+    if (!address || first == second) return fail(ErrorCode::kInvalid, "a saved source id can't be read: `{}`", line);
+    LEAT_TRY_VOID(lease(std::string(line.substr(0, first)), std::string(line.substr(first + 1, second - first - 1)), *address));
+  }
+  return {};
+}
+
+}  // namespace leat::agent
