@@ -1,8 +1,8 @@
 #include "cli/completion.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
 
 namespace leat::cli {
 namespace {
@@ -42,7 +42,8 @@ std::vector<std::string> names_of(const std::vector<Command>& commands) {
 
 std::string bash(const std::vector<Command>& commands) {
   std::string cases;
-  for (const Command& command : commands) cases += fmt::format("    {}) words='{}' ;;\n", command.name, fmt::join(command.options, " "));
+  for (const Command& command : commands)
+    cases += fmt::format("    {}) words='{}' ;;\n", command.name, fmt::join(command.options, " "));
   return fmt::format(
       R"(# bash completion for leat: source <(leat completion bash)
 _leat() {{
@@ -66,11 +67,12 @@ complete -F _leat leat
 std::string fish(const std::vector<Command>& commands) {
   std::string script = "# fish completion for leat: leat completion fish | source\n";
   for (const Command& command : commands) {
-    script += fmt::format("complete -c leat -n __fish_use_subcommand -f -a {} -d '{}'\n", command.name, command.summary);
+    script +=
+        fmt::format("complete -c leat -n __fish_use_subcommand -f -a {} -d '{}'\n", command.name, command.summary);
     for (const std::string& option : command.options) {
       const bool is_long = option.starts_with("--");
-      script += fmt::format("complete -c leat -n '__fish_seen_subcommand_from {}' -{} {}\n", command.name, is_long ? "l" : "s",
-                            option.substr(is_long ? 2 : 1));
+      script += fmt::format("complete -c leat -n '__fish_seen_subcommand_from {}' -{} {}\n", command.name,
+                            is_long ? "l" : "s", option.substr(is_long ? 2 : 1));
     }
   }
   script += "complete -c leat -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n";
@@ -82,9 +84,12 @@ std::string fish(const std::vector<Command>& commands) {
 std::string completion_script(const CLI::App& app, Shell shell) {
   const std::vector<Command> commands = commands_of(app);
   switch (shell) {
-    case Shell::kBash: return bash(commands);
-    case Shell::kZsh: return "autoload -U +X bashcompinit && bashcompinit\n" + bash(commands);
-    case Shell::kFish: return fish(commands);
+    case Shell::kBash:
+      return bash(commands);
+    case Shell::kZsh:
+      return "autoload -U +X bashcompinit && bashcompinit\n" + bash(commands);
+    case Shell::kFish:
+      return fish(commands);
   }
   return "";
 }

@@ -13,25 +13,35 @@ namespace {
 
 std::string_view path_text(v1::FlowPath path) {
   switch (path) {
-    case v1::PATH_UNTOUCHED: return "untouched";
-    case v1::PATH_DIRECT: return "direct";
-    case v1::PATH_PROXY: return "proxy";
-    case v1::PATH_HBONE: return "hbone";
-    default: return "unknown";
+    case v1::PATH_UNTOUCHED:
+      return "untouched";
+    case v1::PATH_DIRECT:
+      return "direct";
+    case v1::PATH_PROXY:
+      return "proxy";
+    case v1::PATH_HBONE:
+      return "hbone";
+    default:
+      return "unknown";
   }
 }
 
-std::string_view direction_text(v1::FlowDirection direction) { return direction == v1::FLOW_INBOUND ? "inbound" : "outbound"; }
+std::string_view direction_text(v1::FlowDirection direction) {
+  return direction == v1::FLOW_INBOUND ? "inbound" : "outbound";
+}
 
 std::string source_text(const v1::Flow& flow) {
-  return flow.source_pod().empty() ? address_text(flow.source_address()) : flow.source_namespace() + "/" + flow.source_pod();
+  return flow.source_pod().empty() ? address_text(flow.source_address())
+                                   : flow.source_namespace() + "/" + flow.source_pod();
 }
 
 // "shop/backend:8080 → backend-v1-1": what was asked for, and who it became.
 std::string destination_text(const v1::Flow& flow) {
   const uint32_t port = flow.requested_port() != 0 ? flow.requested_port() : flow.destination_port();
-  const std::string pod = flow.destination_pod().empty() ? "" : flow.destination_namespace() + "/" + flow.destination_pod();
-  if (flow.destination_service().empty()) return pod.empty() ? endpoint_text(flow.destination_address(), port) : fmt::format("{}:{}", pod, port);
+  const std::string pod =
+      flow.destination_pod().empty() ? "" : flow.destination_namespace() + "/" + flow.destination_pod();
+  if (flow.destination_service().empty())
+    return pod.empty() ? endpoint_text(flow.destination_address(), port) : fmt::format("{}:{}", pod, port);
   const std::string service = fmt::format("{}:{}", flow.destination_service(), port);
   if (pod.empty()) return service;
   const bool same_namespace = flow.destination_service().starts_with(flow.destination_namespace() + "/");
@@ -57,14 +67,24 @@ std::string worker_text(const v1::Flow& flow) { return flow.worker() < 0 ? "kern
 
 Row flow_row(const v1::Flow& flow, bool wide, int64_t now_ms) {
   Row row;
-  row.cells = {flow.node(), source_text(flow), destination_text(flow), path_text(flow.path()), security_text(flow), or_dash(flow.protocol()),
-               humanise_bytes(flow.bytes_sent()), humanise_bytes(flow.bytes_received()),
-               flow.opened_ms() == 0 ? "-" : humanise_ms(now_ms - flow.opened_ms()), state_cell(flow)};
+  row.cells = {flow.node(),
+               source_text(flow),
+               destination_text(flow),
+               path_text(flow.path()),
+               security_text(flow),
+               or_dash(flow.protocol()),
+               humanise_bytes(flow.bytes_sent()),
+               humanise_bytes(flow.bytes_received()),
+               flow.opened_ms() == 0 ? "-" : humanise_ms(now_ms - flow.opened_ms()),
+               state_cell(flow)};
   if (wide) {
-    const std::vector<Cell> more = {direction_text(flow.direction()), endpoint_text(flow.source_address(), flow.source_port()),
+    const std::vector<Cell> more = {direction_text(flow.direction()),
+                                    endpoint_text(flow.source_address(), flow.source_port()),
                                     endpoint_text(flow.requested_address(), flow.requested_port()),
-                                    endpoint_text(flow.destination_address(), flow.destination_port()), or_dash(flow.peer_identity()),
-                                    worker_text(flow), std::to_string(flow.attempts())};
+                                    endpoint_text(flow.destination_address(), flow.destination_port()),
+                                    or_dash(flow.peer_identity()),
+                                    worker_text(flow),
+                                    std::to_string(flow.attempts())};
     row.cells.insert(row.cells.end(), more.begin(), more.end());
   }
   if (!flow.cure().empty()) row.note = "cure: " + flow.cure();
@@ -78,7 +98,8 @@ bool is_pod(const std::string& wanted, const std::string& ns, const std::string&
 }  // namespace
 
 bool FlowFilter::matches(const v1::Flow& flow) const {
-  if (!ns.empty() && ns != flow.source_namespace() && ns != flow.destination_namespace() && !flow.destination_service().starts_with(ns + "/")) {
+  if (!ns.empty() && ns != flow.source_namespace() && ns != flow.destination_namespace() &&
+      !flow.destination_service().starts_with(ns + "/")) {
     return false;
   }
   if (!pod.empty() && !is_pod(pod, flow.source_namespace(), flow.source_pod()) &&
@@ -95,7 +116,8 @@ void sort_flows(std::vector<v1::Flow>& flows) {
 }
 
 Table flow_table(const std::vector<v1::Flow>& flows, bool wide, int64_t now_ms) {
-  std::vector<std::string> header = {"NODE", "SOURCE", "DESTINATION", "PATH", "SECURITY", "PROTO", "SENT", "RECEIVED", "AGE", "STATE"};
+  std::vector<std::string> header = {"NODE",  "SOURCE", "DESTINATION", "PATH", "SECURITY",
+                                     "PROTO", "SENT",   "RECEIVED",    "AGE",  "STATE"};
   if (wide) header.insert(header.end(), {"DIRECTION", "FROM", "ASKED FOR", "TO", "IDENTITY", "WORKER", "TRIED"});
   Table table(std::move(header));
   for (const v1::Flow& flow : flows) table.add(flow_row(flow, wide, now_ms));

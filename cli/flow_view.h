@@ -12,8 +12,8 @@
 namespace leat::cli {
 
 struct FlowFilter {
-  std::string ns;   // of either side; empty: all
-  std::string pod;  // of either side, NAME or NAMESPACE/NAME; empty: all
+  std::string ns;                          // of either side; empty: all
+  std::string pod;                         // of either side, NAME or NAMESPACE/NAME; empty: all
   std::optional<int64_t> closed_after_ms;  // Unix time; open flows always match
   [[nodiscard]] bool matches(const v1::Flow& flow) const;
 };

@@ -6,8 +6,8 @@ namespace leat::cli {
 namespace {
 
 std::string key_of(const v1::Flow& flow) {
-  return fmt::format("{} {} {} {} {} {}", flow.node(), static_cast<int>(flow.direction()), static_cast<int>(flow.path()), flow.worker(), flow.id(),
-                     flow.opened_ms());
+  return fmt::format("{} {} {} {} {} {}", flow.node(), static_cast<int>(flow.direction()),
+                     static_cast<int>(flow.path()), flow.worker(), flow.id(), flow.opened_ms());
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 namespace leat::cli {
 namespace {
@@ -21,6 +21,8 @@ class ExampleFirst : public CLI::Formatter {
 
 }  // namespace
 
-void describe_by_example(CLI::App& command, const std::string& example) { command.formatter(std::make_shared<ExampleFirst>(example)); }
+void describe_by_example(CLI::App& command, const std::string& example) {
+  command.formatter(std::make_shared<ExampleFirst>(example));
+}
 
 }  // namespace leat::cli

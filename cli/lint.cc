@@ -81,7 +81,9 @@ class Linter {
 
 bool is_error(const v1::Finding& finding) { return finding.severity() == "error"; }
 
-std::string counted(size_t count, std::string_view what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
+std::string counted(size_t count, std::string_view what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
 
 }  // namespace
 
@@ -94,12 +96,16 @@ Linted lint(const std::vector<std::string>& paths) {
 std::string lint_text(const Linted& linted, bool coloured) {
   Table table({});
   for (const v1::Finding& finding : linted.findings) {
-    const std::string place = finding.line() > 0 ? fmt::format("{}:{}", finding.file(), finding.line()) : finding.file();
-    const std::string what = finding.field().empty() ? finding.message() : fmt::format("{}: {}", finding.field(), finding.message());
-    table.add({{place, Cell(finding.severity(), is_error(finding) ? Colour::kRed : Colour::kYellow), finding.object(), what}, ""});
+    const std::string place =
+        finding.line() > 0 ? fmt::format("{}:{}", finding.file(), finding.line()) : finding.file();
+    const std::string what =
+        finding.field().empty() ? finding.message() : fmt::format("{}: {}", finding.field(), finding.message());
+    table.add(
+        {{place, Cell(finding.severity(), is_error(finding) ? Colour::kRed : Colour::kYellow), finding.object(), what},
+         ""});
   }
-  return table.render(coloured) + fmt::format("{} in {} of {}\n", counted(linted.findings.size(), "finding"), counted(linted.objects, "object"),
-                                              counted(linted.files, "file"));
+  return table.render(coloured) + fmt::format("{} in {} of {}\n", counted(linted.findings.size(), "finding"),
+                                              counted(linted.objects, "object"), counted(linted.files, "file"));
 }
 
 Json lint_json(const Linted& linted) {
@@ -115,6 +121,8 @@ Json lint_json(const Linted& linted) {
   return list;
 }
 
-bool has_errors(const Linted& linted) { return !linted.unreadable.empty() || std::ranges::any_of(linted.findings, is_error); }
+bool has_errors(const Linted& linted) {
+  return !linted.unreadable.empty() || std::ranges::any_of(linted.findings, is_error);
+}
 
 }  // namespace leat::cli

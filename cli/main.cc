@@ -1,5 +1,5 @@
-// leat: the command line. Each command asks the agent once (or, following, again and again), filters, and prints; nothing is changed but by
-// `uninstall`. Formatting is in flow_view and views, which need no agent.
+// leat: the command line. Each command asks the agent once (or, following, again and again), filters, and prints;
+// nothing is changed but by `uninstall`. Formatting is in flow_view and views, which need no agent.
 #include <unistd.h>
 
 #include <chrono>
@@ -7,8 +7,8 @@
 #include <functional>
 #include <thread>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "cli/agent_client.h"
 #include "cli/completion.h"
@@ -17,6 +17,7 @@
 #include "cli/help.h"
 #include "cli/lint.h"
 #include "cli/output.h"
+#include "cli/uninstall.h"
 #include "cli/views.h"
 #include "control/field.h"
 
@@ -36,15 +37,18 @@ struct Options {
   bool client_only = false;
   std::vector<std::string> files;
   std::string shell;
+  std::string config;
 };
 
 int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 bool terminal_has_colours() {
   const char* terminal = std::getenv("TERM");
-  return ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr && terminal != nullptr && std::string_view(terminal) != "dumb";
+  return ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr && terminal != nullptr &&
+         std::string_view(terminal) != "dumb";
 }
 
 Output output_of(const Options& options) {
@@ -67,7 +71,8 @@ Result<v1::ApiReply> ask_agent(const Options& options, const v1::ApiRequest& req
 }
 
 // Asks, prints what `view` makes of the answer, and says on stderr what is missing from it.
-int show(const Options& options, const v1::ApiRequest& request, const std::function<View(const v1::ApiReply&, bool wide)>& view) {
+int show(const Options& options, const v1::ApiRequest& request,
+         const std::function<View(const v1::ApiReply&, bool wide)>& view) {
   const Result<v1::ApiReply> reply = ask_agent(options, request);
   if (!reply) return unreachable(options, reply.error());
   const Output output = output_of(options);
@@ -172,7 +177,8 @@ int run_services(const Options& options) {
 int run_certificates(const Options& options) {
   v1::ApiRequest request;
   request.mutable_certificates();
-  return show(options, request, [](const v1::ApiReply& reply, bool wide) { return certificates_view(reply, wide, now_ms()); });
+  return show(options, request,
+              [](const v1::ApiReply& reply, bool wide) { return certificates_view(reply, wide, now_ms()); });
 }
 
 int run_check(const Options& options) {
@@ -195,7 +201,8 @@ int run_metrics(const Options& options) {
 int run_version(const Options& options) {
   v1::ApiRequest request;
   request.mutable_version();
-  if (!options.client_only) return show(options, request, [](const v1::ApiReply& reply, bool) { return version_view(reply.version()); });
+  if (!options.client_only)
+    return show(options, request, [](const v1::ApiReply& reply, bool) { return version_view(reply.version()); });
   const View view = version_view({});
   print(render(output_of(options), view.table, view.list));
   return kOk;
@@ -208,6 +215,17 @@ int run_lint(const Options& options) {
   const bool as_text = output.format == Format::kTable || output.format == Format::kWide;
   print(as_text ? lint_text(linted, output.coloured) : render(output, Table({}), lint_json(linted)));
   return has_errors(linted) ? kAnswerIsNo : kOk;
+}
+
+int run_uninstall(const Options& options) {
+  const Result<std::string> left_to_do = uninstall(options.config);
+  if (!left_to_do) {
+    complain(left_to_do.error().message, "run it as root, with the agent stopped; it may be run again");
+    return kAnswerIsNo;
+  }
+  print(fmt::format("Nothing of Leat is left in the kernel: no program, map, link, listener slot or route.\n{}\n",
+                    *left_to_do));
+  return kOk;
 }
 
 // ---- the command line itself
@@ -228,10 +246,12 @@ int run(int argc, char** argv) {
     return command;
   };
   const auto add_output = [&options](CLI::App* command) {
-    command->add_option("-o,--output", options.output, "table, wide, json or jsonl")->check(CLI::IsMember({"table", "wide", "json", "jsonl"}));
+    command->add_option("-o,--output", options.output, "table, wide, json or jsonl")
+        ->check(CLI::IsMember({"table", "wide", "json", "jsonl"}));
   };
 
-  CLI::App* flows = add("flows", "leat flows -n shop -f", "Connections of this node's pods: open ones, and with --closed those that closed lately.",
+  CLI::App* flows = add("flows", "leat flows -n shop -f",
+                        "Connections of this node's pods: open ones, and with --closed those that closed lately.",
                         [&] { return run_flows(options); });
   flows->add_flag("-f,--follow", options.follow, "go on: print each flow when it opens and when it closes");
   flows->add_option("-n,--namespace", options.filter.ns, "only flows from or to this namespace");
@@ -240,27 +260,44 @@ int run(int argc, char** argv) {
   flows->add_option("--since", options.since, "closed flows too, those that closed within this time: 30s, 5m");
   add_output(flows);
 
-  add_output(add("pods", "leat pods -o wide", "This node's pods: enrolled or not, since when, and why.", [&] { return run_pods(options); }));
-  add_output(add("services", "leat services", "Services in the mesh and their endpoints.", [&] { return run_services(options); }));
-  add_output(add("certs", "leat certs", "Certificates of this node's workloads.", [&] { return run_certificates(options); }));
-  add_output(add("check", "leat check && echo healthy", "Every prerequisite, hook, map and age, with the cure of what is wrong. Exit 1: something is.",
+  add_output(add("pods", "leat pods -o wide", "This node's pods: enrolled or not, since when, and why.",
+                 [&] { return run_pods(options); }));
+  add_output(add("services", "leat services", "Services in the mesh and their endpoints.",
+                 [&] { return run_services(options); }));
+  add_output(
+      add("certs", "leat certs", "Certificates of this node's workloads.", [&] { return run_certificates(options); }));
+  add_output(add("check", "leat check && echo healthy",
+                 "Every prerequisite, hook, map and age, with the cure of what is wrong. Exit 1: something is.",
                  [&] { return run_check(options); }));
-  add_output(add("metrics", "leat metrics -o json", "Counters of agent, kernel and proxy.", [&] { return run_metrics(options); }));
+  add_output(add("metrics", "leat metrics -o json", "Counters of agent, kernel and proxy.",
+                 [&] { return run_metrics(options); }));
 
-  CLI::App* lint_command = add("lint", "leat lint manifests/", "What Leat would make of manifests, without an agent. Exit 1: there are errors.",
+  CLI::App* lint_command = add("lint", "leat lint manifests/",
+                               "What Leat would make of manifests, without an agent. Exit 1: there are errors.",
                                [&] { return run_lint(options); });
   lint_command->add_option("files", options.files, "YAML or JSON files, folders of them, or - for stdin")->required();
   add_output(lint_command);
 
-  CLI::App* version = add("version", "leat version", "Versions of leat, agent, proxy and kernel.", [&] { return run_version(options); });
+  CLI::App* version = add("version", "leat version", "Versions of leat, agent, proxy and kernel.",
+                          [&] { return run_version(options); });
   version->add_flag("--client", options.client_only, "only of leat itself; asks no agent");
   add_output(version);
 
+  CLI::App* uninstall_command =
+      add("uninstall", "leat uninstall --config /etc/leat/agent.yaml",
+          "Takes Leat out of this node's kernel, and proves it. Root, with the agent stopped.",
+          [&] { return run_uninstall(options); });
+  uninstall_command->add_option("--config", options.config, "the agent's configuration file")->required();
+
   CLI::App* completion = add("completion", "source <(leat completion bash)", "The completion script of a shell.", [&] {
-    print(completion_script(app, options.shell == "bash" ? Shell::kBash : options.shell == "zsh" ? Shell::kZsh : Shell::kFish));
+    print(completion_script(app, options.shell == "bash"  ? Shell::kBash
+                                 : options.shell == "zsh" ? Shell::kZsh
+                                                          : Shell::kFish));
     return kOk;
   });
-  completion->add_option("shell", options.shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->add_option("shell", options.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
 
   try {
     app.parse(argc, argv);

@@ -9,7 +9,9 @@ namespace leat::cli {
 namespace {
 
 // Names that a peer gave may be no UTF-8: shown with a replacement character rather than not at all.
-std::string dump(const Json& value, int indent) { return value.dump(indent, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
 
 }  // namespace
 

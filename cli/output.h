@@ -19,9 +19,9 @@ enum class Format : uint8_t { kTable, kWide, kJson, kJsonl };
 // What scripts may rely on.
 enum ExitCode : int {
   kOk = 0,
-  kAnswerIsNo = 1,    // check failed, lint found errors
+  kAnswerIsNo = 1,  // check failed, lint found errors
   kWrongUsage = 2,
-  kNoAgent = 3,       // can't be reached, or did not answer
+  kNoAgent = 3,  // can't be reached, or did not answer
 };
 
 struct Output {

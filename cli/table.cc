@@ -12,11 +12,16 @@ constexpr std::string_view kPlain = "\x1b[0m";
 
 std::string_view escape_of(Colour colour) {
   switch (colour) {
-    case Colour::kNone: return "";
-    case Colour::kGreen: return "\x1b[32m";
-    case Colour::kYellow: return "\x1b[33m";
-    case Colour::kRed: return "\x1b[31m";
-    case Colour::kFaint: return "\x1b[2m";
+    case Colour::kNone:
+      return "";
+    case Colour::kGreen:
+      return "\x1b[32m";
+    case Colour::kYellow:
+      return "\x1b[33m";
+    case Colour::kRed:
+      return "\x1b[31m";
+    case Colour::kFaint:
+      return "\x1b[2m";
   }
   return "";
 }

@@ -1,4 +1,5 @@
-// Tables as kubectl prints them: a header in capitals, columns as wide as their widest cell and three spaces apart, nothing drawn.
+// Tables as kubectl prints them: a header in capitals, columns as wide as their widest cell and three spaces apart,
+// nothing drawn.
 #pragma once
 
 #include <string>
@@ -10,9 +11,10 @@ namespace leat::cli {
 enum class Colour : uint8_t { kNone, kGreen, kYellow, kRed, kFaint };
 
 struct Cell {
-  Cell(std::string words, Colour paint = Colour::kNone) : text(std::move(words)), colour(paint) {}  // NOLINT: a text is a cell
-  Cell(std::string_view words) : text(words) {}                                                    // NOLINT
-  Cell(const char* words) : text(words) {}                                                         // NOLINT
+  Cell(std::string words, Colour paint = Colour::kNone)
+      : text(std::move(words)), colour(paint) {}  // NOLINT: a text is a cell
+  Cell(std::string_view words) : text(words) {}   // NOLINT
+  Cell(const char* words) : text(words) {}        // NOLINT
   std::string text;
   Colour colour = Colour::kNone;
 };
@@ -29,8 +31,8 @@ class Table {
   void add(Row row) { rows_.push_back(std::move(row)); }
   [[nodiscard]] bool empty() const { return rows_.empty(); }
 
-  // The whole text. `coloured`: with terminal colours; every fact is in the words too. Control characters, which a peer might have put
-  // into a name, are shown as '?'.
+  // The whole text. `coloured`: with terminal colours; every fact is in the words too. Control characters, which a peer
+  // might have put into a name, are shown as '?'.
   [[nodiscard]] std::string render(bool coloured) const;
   // The rows only, at least as wide as `widths`, which grow: what a table that goes on prints next.
   [[nodiscard]] std::string render_rows(bool coloured, std::vector<size_t>& widths) const;

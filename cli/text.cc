@@ -21,23 +21,30 @@ std::string or_dash(std::string_view text) { return text.empty() ? "-" : std::st
 std::string short_identity(std::string_view identity) {
   const size_t ns = identity.find("/ns/");
   const size_t account = identity.find("/sa/", ns == std::string_view::npos ? 0 : ns + 4);
-  if (!identity.starts_with("spiffe://") || ns == std::string_view::npos || account == std::string_view::npos) return std::string(identity);
+  if (!identity.starts_with("spiffe://") || ns == std::string_view::npos || account == std::string_view::npos)
+    return std::string(identity);
   return fmt::format("{}/{}", identity.substr(ns + 4, account - ns - 4), identity.substr(account + 4));
 }
 
 std::string_view mtls_text(v1::MtlsMode mode) {
   switch (mode) {
-    case v1::MTLS_STRICT: return "strict";
-    case v1::MTLS_DISABLE: return "disable";
-    default: return "permissive";
+    case v1::MTLS_STRICT:
+      return "strict";
+    case v1::MTLS_DISABLE:
+      return "disable";
+    default:
+      return "permissive";
   }
 }
 
 std::string_view balancing_text(v1::LoadBalancing balancing) {
   switch (balancing) {
-    case v1::LB_ROUND_ROBIN: return "round-robin";
-    case v1::LB_RANDOM: return "random";
-    default: return "least-request";
+    case v1::LB_ROUND_ROBIN:
+      return "round-robin";
+    case v1::LB_RANDOM:
+      return "random";
+    default:
+      return "least-request";
   }
 }
 

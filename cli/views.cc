@@ -81,9 +81,11 @@ Colour enrolment_colour(const std::string& enrolment) {
 
 using Workloads = std::map<std::string, const v1::Workload*>;
 
-Json service_json(const v1::Service& service, const Workloads& workloads, const std::vector<const v1::Alias*>& aliases) {
+Json service_json(const v1::Service& service, const Workloads& workloads,
+                  const std::vector<const v1::Alias*>& aliases) {
   Json ports = Json::array();
-  for (const auto& port : service.ports()) ports.push_back({{"port", port.port()}, {"name", port.name()}, {"appProtocol", port.app_protocol()}});
+  for (const auto& port : service.ports())
+    ports.push_back({{"port", port.port()}, {"name", port.name()}, {"appProtocol", port.app_protocol()}});
   Json endpoints = Json::array();
   for (const auto& endpoint : service.endpoints()) {
     const auto workload = workloads.find(endpoint.workload_uid());
@@ -100,7 +102,8 @@ Json service_json(const v1::Service& service, const Workloads& workloads, const 
   }
   Json ids = Json::array();
   for (const v1::Alias* alias : aliases) {
-    ids.push_back({{"id", alias->id()}, {"address", address_text(alias->address())}, {"remoteOnly", alias->remote_only()}});
+    ids.push_back(
+        {{"id", alias->id()}, {"address", address_text(alias->address())}, {"remoteOnly", alias->remote_only()}});
   }
   return {{"namespace", service.namespace_()},
           {"name", service.name()},
@@ -126,9 +129,9 @@ Row service_row(const v1::Service& service, const Workloads& workloads, bool wid
   std::vector<std::string> ports;
   for (const auto& port : service.ports()) ports.push_back(std::to_string(port.port()));
   const auto total = static_cast<size_t>(service.endpoints_size());
-  Row row{{service.namespace_(), service.name(), service.headless() ? "None" : joined(addresses_of(service.vips())), joined(ports),
-           Cell(fmt::format("{}/{}", ready, total), ready == 0 ? Colour::kRed : Colour::kNone), std::to_string(local),
-           balancing_text(service.load_balancing())},
+  Row row{{service.namespace_(), service.name(), service.headless() ? "None" : joined(addresses_of(service.vips())),
+           joined(ports), Cell(fmt::format("{}/{}", ready, total), ready == 0 ? Colour::kRed : Colour::kNone),
+           std::to_string(local), balancing_text(service.load_balancing())},
           ""};
   if (wide) add_cells(row, {joined(pods)});
   return row;
@@ -157,15 +160,21 @@ View pods_view(const v1::ApiReply& reply, bool wide, int64_t now_ms) {
   if (wide) header.insert(header.end(), {"SERVICE ACCOUNT", "OWNER", "INDEX", "UID"});
   header.emplace_back("WHY");
   View view{Table(std::move(header)), Json::array()};
-  const auto name_of = [](const v1::PodStatus& status) { return std::make_tuple(status.workload().namespace_(), status.workload().name()); };
+  const auto name_of = [](const v1::PodStatus& status) {
+    return std::make_tuple(status.workload().namespace_(), status.workload().name());
+  };
   for (const v1::PodStatus& status : sorted(reply.pods(), name_of)) {
     const v1::Workload& workload = status.workload();
     const bool captured = workload.pod_index() != UINT32_MAX;
-    Row row{{workload.namespace_(), workload.name(), joined(addresses_of(workload.addresses())),
-             Cell(status.enrolment(), enrolment_colour(status.enrolment())), status.since_ms() == 0 ? "-" : humanise_ms(now_ms - status.since_ms()),
-             captured ? modes_text(workload) : "-", std::to_string(status.outbound_flows()), std::to_string(status.inbound_flows())},
-            ""};
-    if (wide) add_cells(row, {workload.service_account(), or_dash(workload.owner()), captured ? std::to_string(workload.pod_index()) : "-", workload.uid()});
+    Row row{
+        {workload.namespace_(), workload.name(), joined(addresses_of(workload.addresses())),
+         Cell(status.enrolment(), enrolment_colour(status.enrolment())),
+         status.since_ms() == 0 ? "-" : humanise_ms(now_ms - status.since_ms()), captured ? modes_text(workload) : "-",
+         std::to_string(status.outbound_flows()), std::to_string(status.inbound_flows())},
+        ""};
+    if (wide)
+      add_cells(row, {workload.service_account(), or_dash(workload.owner()),
+                      captured ? std::to_string(workload.pod_index()) : "-", workload.uid()});
     add_cells(row, {status.reason()});
     view.table.add(std::move(row));
     view.list.push_back(pod_json(status));
@@ -194,12 +203,15 @@ View certificates_view(const v1::ApiReply& reply, bool wide, int64_t now_ms) {
   std::vector<std::string> header = {"IDENTITY", "STATE", "EXPIRES", "RENEWED"};
   if (wide) header.insert(header.end(), {"VALID SINCE", "SERIAL"});
   View view{Table(std::move(header)), Json::array()};
-  for (const v1::Certificate& certificate : sorted(reply.certificates(), [](const auto& one) { return one.identity(); })) {
-    Row row{{certificate.identity(), Cell(certificate.state(), status_colour(certificate.state())), until(certificate.not_after_ms(), now_ms),
-             until(certificate.renew_at_ms(), now_ms)},
+  for (const v1::Certificate& certificate :
+       sorted(reply.certificates(), [](const auto& one) { return one.identity(); })) {
+    Row row{{certificate.identity(), Cell(certificate.state(), status_colour(certificate.state())),
+             until(certificate.not_after_ms(), now_ms), until(certificate.renew_at_ms(), now_ms)},
             ""};
     if (wide) add_cells(row, {until(certificate.not_before_ms(), now_ms), or_dash(certificate.serial())});
-    if (!certificate.last_error().empty()) row.note = fmt::format("last error, {}: {}", until(certificate.last_error_ms(), now_ms), certificate.last_error());
+    if (!certificate.last_error().empty())
+      row.note =
+          fmt::format("last error, {}: {}", until(certificate.last_error_ms(), now_ms), certificate.last_error());
     view.table.add(std::move(row));
     view.list.push_back({{"identity", certificate.identity()},
                          {"state", certificate.state()},
@@ -216,20 +228,27 @@ View certificates_view(const v1::ApiReply& reply, bool wide, int64_t now_ms) {
 View check_view(const v1::ApiReply& reply) {
   View view{Table({}), Json::array()};
   for (const v1::CheckItem& item : reply.check()) {
-    view.table.add({{item.area(), Cell(item.status(), status_colour(item.status())), item.text()}, item.cure().empty() ? "" : "cure: " + item.cure()});
-    view.list.push_back({{"area", item.area()}, {"status", item.status()}, {"text", item.text()}, {"cure", item.cure()}});
+    view.table.add({{item.area(), Cell(item.status(), status_colour(item.status())), item.text()},
+                    item.cure().empty() ? "" : "cure: " + item.cure()});
+    view.list.push_back(
+        {{"area", item.area()}, {"status", item.status()}, {"text", item.text()}, {"cure", item.cure()}});
   }
   return view;
 }
 
 View counters_view(const v1::ApiReply& reply) {
   View view{Table({"NAME", "LABELS", "VALUE"}), Json::array()};
-  const auto key_of = [](const v1::Counter& counter) { return std::make_pair(counter.name(), ordered(counter.labels())); };
+  const auto key_of = [](const v1::Counter& counter) {
+    return std::make_pair(counter.name(), ordered(counter.labels()));
+  };
   for (const v1::Counter& counter : sorted(reply.counters(), key_of)) {
     std::vector<std::string> labels;
     for (const auto& [name, value] : ordered(counter.labels())) labels.push_back(fmt::format("{}={}", name, value));
     view.table.add({{counter.name(), joined(labels), fmt::format("{}", counter.value())}, ""});
-    view.list.push_back({{"name", counter.name()}, {"labels", ordered(counter.labels())}, {"value", number(counter.value())}, {"gauge", counter.gauge()}});
+    view.list.push_back({{"name", counter.name()},
+                         {"labels", ordered(counter.labels())},
+                         {"value", number(counter.value())},
+                         {"gauge", counter.gauge()}});
   }
   return view;
 }
@@ -243,8 +262,10 @@ View version_view(const v1::VersionInfo& agent) {
                        {"kernel", agent.kernel()},
                        {"node", agent.node()}});
   view.table.add({{"leat", LEAT_VERSION}, ""});
-  if (!agent.agent().empty()) view.table.add({{"agent", agent.agent() + (agent.node().empty() ? "" : " on " + agent.node())}, ""});
-  if (!agent.proxy().empty()) view.table.add({{"proxy", fmt::format("{} ({})", agent.proxy(), or_dash(agent.proxy_backend()))}, ""});
+  if (!agent.agent().empty())
+    view.table.add({{"agent", agent.agent() + (agent.node().empty() ? "" : " on " + agent.node())}, ""});
+  if (!agent.proxy().empty())
+    view.table.add({{"proxy", fmt::format("{} ({})", agent.proxy(), or_dash(agent.proxy_backend()))}, ""});
   if (!agent.kernel().empty()) view.table.add({{"kernel", agent.kernel()}, ""});
   return view;
 }

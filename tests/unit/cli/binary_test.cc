@@ -26,7 +26,8 @@ Ran run(const std::string& words) {
 }  // namespace
 
 TEST_CASE("wrong usage is exit code 2, with the way to the help on stderr") {
-  for (const char* words : {"", "no-such-command", "flows --no-such-option", "flows -o xml", "lint", "completion tcsh"}) {
+  for (const char* words :
+       {"", "no-such-command", "flows --no-such-option", "flows -o xml", "lint", "completion tcsh"}) {
     CAPTURE(words);
     const Ran ran = run(std::string(words) + " 2>&1 >/dev/null");
     CHECK(ran.code == 2);
@@ -49,13 +50,21 @@ TEST_CASE("without an agent the exit code is 3, and stderr names the socket and 
 
 TEST_CASE("the help of every command starts with an example") {
   CHECK(run("--help").output.starts_with("Example:\n  leat "));
-  for (const char* command : {"flows", "pods", "services", "certs", "check", "metrics", "lint", "version", "completion"}) {
+  for (const char* command :
+       {"flows", "pods", "services", "certs", "check", "metrics", "lint", "version", "uninstall", "completion"}) {
     CAPTURE(command);
     const Ran ran = run(std::string(command) + " --help");
     CHECK(ran.code == 0);
     CHECK(ran.output.starts_with("Example:\n  "));
     CHECK(ran.output.contains(std::string("leat ") + command));
   }
+}
+
+TEST_CASE("uninstall needs to know where the agent keeps its things") {
+  CHECK(run("uninstall 2>/dev/null").code == 2);
+  const Ran ran = run("uninstall --config /nowhere/agent.yaml 2>&1 >/dev/null");
+  CHECK(ran.code == 1);
+  CHECK(ran.output.contains("/nowhere/agent.yaml"));
 }
 
 TEST_CASE("lint reads stdin, and its exit code says whether there are errors") {
@@ -68,7 +77,10 @@ TEST_CASE("lint reads stdin, and its exit code says whether there are errors") {
 TEST_CASE("the completion of bash completes commands and options") {
   const std::string script = "source /dev/stdin <<<\"$(" LEAT_BINARY " completion bash)\"; ";
   const auto complete = [&script](const std::string& words, int current) {
-    FILE* pipe = ::popen(("bash -c '" + script + "COMP_WORDS=(" + words + "); COMP_CWORD=" + std::to_string(current) + "; _leat; echo ${COMPREPLY[*]}'").c_str(), "r");
+    FILE* pipe = ::popen(("bash -c '" + script + "COMP_WORDS=(" + words + "); COMP_CWORD=" + std::to_string(current) +
+                          "; _leat; echo ${COMPREPLY[*]}'")
+                             .c_str(),
+                         "r");
     std::array<char, 1024> line{};
     const bool read = std::fgets(line.data(), line.size(), pipe) != nullptr;
     ::pclose(pipe);

@@ -41,7 +41,9 @@ constexpr char kNamespace[] = "apiVersion: v1\nkind: Namespace\nmetadata: {name:
 TEST_CASE("lint names file, line, object and field, over all files together") {
   Manifests manifests;
   manifests.write("ns.yaml", kNamespace);
-  manifests.write("shop/service.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  selector: {app: web}\n  prots: []\n  ports: [{port: 80}]\n");
+  manifests.write("shop/service.yaml",
+                  "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  selector: {app: web}\n  prots: []\n  "
+                  "ports: [{port: 80}]\n");
   const Linted linted = lint({manifests.root});
   CHECK(text_of(manifests, linted) ==
         "shop/service.yaml:1   warning   Service shop/web   spec.selector: selects no pod that runs\n"
@@ -53,12 +55,13 @@ TEST_CASE("lint names file, line, object and field, over all files together") {
 
 TEST_CASE("a pod of every node is looked at") {
   Manifests manifests;
-  manifests.write("ns.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {leat.dev/mesh: enabled}}\n");
+  manifests.write("ns.yaml",
+                  "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {leat.dev/mesh: enabled}}\n");
   for (const char* node : {"a", "b"}) {
     manifests.write(std::string("shop/") + node + ".yaml",
                     std::string("apiVersion: v1\nkind: Pod\nmetadata: {name: ") + node +
-                        ", annotations: {leat.dev/netns: /n, leat.dev/exclude-inbound-ports: x}}\nspec: {nodeName: " + node +
-                        "}\nstatus: {podIP: 10.0.0." + (*node == 'a' ? "1" : "2") + "}\n");
+                        ", annotations: {leat.dev/netns: /n, leat.dev/exclude-inbound-ports: x}}\nspec: {nodeName: " +
+                        node + "}\nstatus: {podIP: 10.0.0." + (*node == 'a' ? "1" : "2") + "}\n");
   }
   CHECK(lint({manifests.root}).findings.size() == 2);
 }

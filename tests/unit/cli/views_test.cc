@@ -80,8 +80,9 @@ TEST_CASE("a service shows how many of its endpoints are ready, and how many of 
         "NAMESPACE   NAME      ADDRESS     PORTS    READY   LOCAL   BALANCING       ENDPOINTS\n"
         "shop        backend   10.96.0.5   80,443   2/3     1       least-request   backend-1,10.2.0.1\n");
   const Json json = services_view(reply, false).list[0];
-  CHECK(json["endpoints"][0].dump() ==
-        R"({"address":"10.1.0.1","pod":"shop/backend-1","node":"","captured":true,"local":true,"ready":true,"targetPorts":{"80":8080}})");
+  CHECK(
+      json["endpoints"][0].dump() ==
+      R"({"address":"10.1.0.1","pod":"shop/backend-1","node":"","captured":true,"local":true,"ready":true,"targetPorts":{"80":8080}})");
   CHECK(json["aliases"].dump() == R"([{"id":5,"address":"10.96.0.5","remoteOnly":true}])");
 }
 
