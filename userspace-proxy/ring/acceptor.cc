@@ -37,10 +37,11 @@ Acceptor::~Acceptor() { LEAT_CHECK(!in_flight_, "an acceptor destroyed while arm
 
 void Acceptor::arm() {
   if (armed_) return;
+  LEAT_CHECK(!in_flight_, "armed while a disarm waits");
   armed_ = true;
   const int one = 1;
   ::setsockopt(listener_.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));  // connections inherit it
-  if (!in_flight_) start();
+  start();
 }
 
 void Acceptor::start() {

@@ -21,7 +21,7 @@ class Acceptor {
   Acceptor& operator=(const Acceptor&) = delete;
   ~Acceptor();  // disarmed by then
 
-  void arm();
+  void arm();  // not while disarm() waits
   // Ends when this acceptor takes no connection any more; all that it had taken were delivered. What waits in the backlog stays there for
   // the next one. One disarm() at a time.
   [[nodiscard]] Task<void> disarm();
