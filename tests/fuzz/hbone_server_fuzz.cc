@@ -1,5 +1,5 @@
 // What an authenticated stranger may send into a server's HBONE session, in pieces of any size, while flows accept, refuse, echo, drain
-// slowly, reset and leave. The input's first byte steers these; the rest is the stranger's.
+// slowly, reset and leave, and the output is taken in small parts from a pool that is nearly dry. The input's first byte steers these; the rest is the stranger's.
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -13,9 +13,18 @@ using leat::ring::Chain;
 
 namespace {
 
+// All blocks but `left`.
+std::vector<leat::ring::Buffer> hoard(BufferPool& pool, uint32_t left) {
+  std::vector<leat::ring::Buffer> blocks;
+  while (pool.free_blocks() > left) blocks.push_back(pool.allocate());
+  return blocks;
+}
+
 class Flows {
  public:
   Flows(Session& session, uint8_t seed) : session_(session), random_(seed * 2654435761u + 1) {}
+
+  uint32_t next() { return (random_ = random_ * 1664525 + 1013904223) >> 8; }
 
   void act() {
     for (Event event; session_.next_event(event);) {
@@ -35,12 +44,11 @@ class Flows {
   }
 
  private:
-  uint32_t next() { return random_ = random_ * 1664525 + 1013904223; }
 
   void answer(Stream& stream) {
     LEAT_CHECK(!stream.closed(), "a closed stream is announced");
     (void)stream.request().authority.text();
-    if (next() >> 29 == 0) {
+    if (next() % 8 == 0) {
       session_.refuse(stream, 503, "no-endpoint");
       session_.release(stream);
     } else {
@@ -48,14 +56,14 @@ class Flows {
     }
   }
   void echo(Stream& stream) {
-    if (next() >> 30 == 0) return;  // a slow reader
+    if (next() % 4 == 0) return;  // a slow reader
     const size_t size = stream.received().size();
     const bool ended = std::ranges::find(ended_, &stream) != ended_.end();
     if (!ended && !stream.closed()) session_.send(stream, stream.received());
     stream.received().clear();
     session_.consumed(stream, size);
-    if (next() >> 28 == 0) session_.reset(stream, ResetCode::kConnectError);
-    if (next() >> 28 == 0) release(stream);
+    if (next() % 16 == 0) session_.reset(stream, ResetCode::kConnectError);
+    if (next() % 16 == 0) release(stream);
   }
   void release(Stream& stream) {
     std::erase(ended_, &stream);
@@ -70,7 +78,7 @@ class Flows {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static BufferPool pool(4096);
+  static BufferPool pool(512);
   if (size == 0) return 0;
   const uint32_t free_before = pool.free_blocks();
   {
@@ -86,7 +94,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const bool fine = session.feed(std::move(bytes), now).has_value();
       flows.act();
       Chain out;
-      session.produce(out, SIZE_MAX);
+      {
+        const auto hoarded = hoard(pool, flows.next() % 4 == 0 ? flows.next() % 8 : pool.blocks());
+        session.produce(out, 1 + flows.next() % 40000);
+      }
       flows.act();
       if (!fine) {
         LEAT_CHECK(session.finished(), "a broken session that goes on");

@@ -212,13 +212,15 @@ struct CodecCallbacks {
     return static_cast<ssize_t>(taken);
   }
 
+  // One call of the codec may send any number of DATA frames, so it is here that the limits of produce() hold.
   static int send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_header, size_t size, nghttp2_data_source* source, void* user) {
     constexpr size_t kFrameHeaderBytes = 9;
     Session& session = session_of(user);
+    if (session.broken_) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // drops the frame; the stream may be gone
+    if (session.output_full()) return NGHTTP2_ERR_WOULDBLOCK;
+    const bool appended = session.output_->append_copy(session.pool_, {frame_header, kFrameHeaderBytes});
+    LEAT_CHECK(appended, "a frame header larger than the blocks kept for it");
     Stream& stream = *static_cast<Stream*>(source->ptr);
-    if (session.pool_.free_blocks() == 0 || !session.output_->append_copy(session.pool_, {frame_header, kFrameHeaderBytes})) {
-      return NGHTTP2_ERR_WOULDBLOCK;
-    }
     while (size > 0) {
       const ring::Buffer& front = stream.outgoing_.slices().front();
       const auto part = static_cast<uint32_t>(std::min<size_t>(size, front.size()));

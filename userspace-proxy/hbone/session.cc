@@ -103,7 +103,8 @@ Result<void> Session::feed(ring::Chain&& plaintext, Clock::time_point now) {
 
 void Session::produce(ring::Chain& out, size_t limit) {
   output_ = &out;
-  while (out.size() < limit && pool_.free_blocks() >= kBlocksAFrame) {
+  output_limit_ = limit;
+  while (!output_full()) {
     const uint8_t* bytes = nullptr;
     const ssize_t size = nghttp2_session_mem_send(codec_, &bytes);
     LEAT_CHECK(size >= 0, "nghttp2 has no memory to send");
@@ -114,6 +115,8 @@ void Session::produce(ring::Chain& out, size_t limit) {
   output_ = nullptr;
   if (breach_ != Breach::kCount && !broken_) (void)broken(breach_, complaint_);
 }
+
+bool Session::output_full() const { return output_->size() >= output_limit_ || pool_.free_blocks() < kBlocksAFrame; }
 
 bool Session::wants_produce() const { return nghttp2_session_want_write(codec_) != 0; }
 
@@ -287,7 +290,7 @@ void Session::resume(Stream& stream) {
 
 void Session::reset(Stream& stream, ResetCode code) {
   if (stream.closed_ || (stream.refused_ && role_ == Role::kServer)) return;  // our refusal brings its own RST_STREAM
-  stream.outgoing_.clear();
+  // What is queued stays until the codec closes the stream: it may have begun a DATA frame.
   nghttp2_submit_rst_stream(codec_, NGHTTP2_FLAG_NONE, stream.id_, static_cast<uint32_t>(code));
 }
 

@@ -86,6 +86,7 @@ class Session {
   friend struct CodecCallbacks;
   enum class Drain : uint8_t { kNo, kAnnounced, kFinal };
 
+  [[nodiscard]] bool output_full() const;  // the limit is reached, or the pool nearly dry
   void deliver(Stream& stream, EventKind kind);
   bool session_event(Event& event, EventKind kind, bool& pending);
   void unlink_ready(Stream& stream);
@@ -105,6 +106,7 @@ class Session {
   Stream* ready_head_ = nullptr;
   Stream* ready_tail_ = nullptr;
   ring::Chain* output_ = nullptr;        // during produce()
+  size_t output_limit_ = 0;
   const ring::Buffer* input_ = nullptr;  // during feed(): the slice that the codec reads
   size_t arrived_bytes_ = 0;             // DATA bytes of this feed(), to be given back to the connection's window
   uint32_t active_ = 0;                  // streams that the wire has not closed

@@ -207,6 +207,33 @@ TEST_CASE("a fast reader's window grows to its limit, a slow one's does not, and
   CHECK(total <= 12 * limits::kInitialWindowBytes + limits::kWindowBudgetBytes);
 }
 
+TEST_CASE("output is made in the portions that are asked for, and a reset between two is safe") {
+  Pair pair;
+  std::vector<Stream*> streams;
+  for (int i = 0; i < 4; ++i) {
+    streams.push_back(pair.connect().first);
+    pair.send(pair.client, *streams.back(), std::string(60'000, 'x'));
+  }
+  leat::ring::Chain out;
+  pair.client.produce(out, 1000);
+  CHECK(out.size() <= 1000 + 9 + 16384);
+  for (Stream* stream : streams) pair.client.reset(*stream, ResetCode::kCancel);
+  CHECK(pair.server.feed(std::move(out), pair.now));
+  pair.settle();
+  CHECK(pair.server.active_streams() == 0);
+}
+
+TEST_CASE("a session that breaks between two portions of output sends no more of its streams") {
+  Pair pair;
+  auto [here, there] = pair.connect();
+  pair.send(pair.client, *here, std::string(60'000, 'x'));
+  leat::ring::Chain out;
+  pair.client.produce(out, 1000);
+  pair.client.abort(ResetCode::kConnectError);
+  pair.client.release(*here);
+  CHECK(output_of(pair.client).size() < 1000);
+}
+
 TEST_CASE("small messages that wait share blocks") {
   Pair pair;
   auto [here, there] = pair.connect();
