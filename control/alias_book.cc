@@ -46,7 +46,9 @@ Result<uint32_t> AliasBook::hold(const AliasKey& key) {
     forget_oldest();
     id = take_id();
   }
-  if (!id) return fail(ErrorCode::kExhausted, "all {} alias ids are in use; {} gets none and stays outside the mesh", limit_, key.address.text());
+  if (!id)
+    return fail(ErrorCode::kExhausted, "all {} alias ids are in use; {} gets none and stays outside the mesh", limit_,
+                key.address.text());
   entries_.emplace(key, Entry{.id = *id, .holders = 1});
   ++version_;
   return *id;
@@ -97,14 +99,16 @@ std::vector<std::pair<uint32_t, AliasKey>> AliasBook::retired() const {
 std::string AliasBook::save() const {
   std::string text = fmt::format("{}\nnext {}\n", kHeader, next_);
   for (const auto& [key, entry] : entries_) {
-    fmt::format_to(std::back_inserter(text), "{} {}{}\n", entry.id, key.address.text(), key.remote_only ? " remote" : "");
+    fmt::format_to(std::back_inserter(text), "{} {}{}\n", entry.id, key.address.text(),
+                   key.remote_only ? " remote" : "");
   }
   return text;
 }
 
 Result<AliasBook> AliasBook::load(std::string_view text) {
   AliasBook book;
-  if (take_until(text, '\n') != kHeader) return fail(ErrorCode::kInvalid, "the alias store does not begin with '{}'", kHeader);
+  if (take_until(text, '\n') != kHeader)
+    return fail(ErrorCode::kInvalid, "the alias store does not begin with '{}'", kHeader);
   std::string_view next = take_until(text, '\n');
   const bool has_next = take_until(next, ' ') == "next";
   const auto next_id = parse_id(next, kIds);
@@ -118,7 +122,9 @@ Result<AliasBook> AliasBook::load(std::string_view text) {
     const auto id = parse_id(take_until(rest, ' '), kIds - 1);
     const auto address = IpAddress::parse(take_until(rest, ' '));
     if (!id || *id >= book.next_ || used[*id] || !address || !(rest.empty() || rest == "remote")) {
-      return fail(ErrorCode::kInvalid, "line {} of the alias store is not an id below {}, used once, and an address: '{}'", number, book.next_, line);
+      return fail(ErrorCode::kInvalid,
+                  "line {} of the alias store is not an id below {}, used once, and an address: '{}'", number,
+                  book.next_, line);
     }
     used[*id] = true;
     const AliasKey key{*address, rest == "remote"};

@@ -1,7 +1,8 @@
 // Which address has which alias id (bpf/alias.h), for as long as anybody may still hold a connection that shows it.
 //
-// Ids are handed out in ascending order, all 4 million before any is used again, then the one that rested longest. An id belongs to an
-// address, not to a pod: a pod address that comes back finds its old id. The agent writes the book to disk before it uses an id that is new.
+// Ids are handed out in ascending order, all 4 million before any is used again, then the one that rested longest. An
+// id belongs to an address, not to a pod: a pod address that comes back finds its old id. The agent writes the book to
+// disk before it uses an id that is new.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@
 
 namespace leat::control {
 
-// What an id stands for. A Service address with endpoints on this node has a second id, `remote_only`: the kernel took the local share.
+// What an id stands for. A Service address with endpoints on this node has a second id, `remote_only`: the kernel took
+// the local share.
 struct AliasKey {
   IpAddress address;
   bool remote_only = false;
@@ -60,7 +62,7 @@ class AliasBook {
 
   uint32_t limit_;
   size_t max_retired_;
-  uint32_t next_ = 0;            // never handed out from here on
+  uint32_t next_ = 0;             // never handed out from here on
   std::deque<uint32_t> resting_;  // handed out once and free, the longest rested first
   std::map<AliasKey, Entry> entries_;
   std::map<uint64_t, AliasKey> retired_;  // the oldest first

@@ -47,8 +47,9 @@ class Compilation {
   void check_references() {
     check_markers(objects_, result_.findings);
     if (!node_.empty() && !objects_.all<Node>().empty() && objects_.find<Node>({"", node_}) == nullptr) {
-      result_.findings.push_back(make_finding(Severity::kWarning, {}, describe(Node::kKind, {"", node_}), "",
-                                              "there is no Node object for the node that this agent runs on; its zone is not known"));
+      result_.findings.push_back(
+          make_finding(Severity::kWarning, {}, describe(Node::kKind, {"", node_}), "",
+                       "there is no Node object for the node that this agent runs on; its zone is not known"));
     }
   }
 
@@ -66,14 +67,17 @@ class Compilation {
       if (const auto slot = books_.pods.hold(live.uid)) {
         slots_.emplace(live.uid, *slot);
       } else {
-        result_.findings.push_back(finding_on(Severity::kError, *live.pod, "",
-                                              fmt::format("not enrolled: a node holds at most {} enrolled pods", PodSlots::kSlots)));
+        result_.findings.push_back(
+            finding_on(Severity::kError, *live.pod, "",
+                       fmt::format("not enrolled: a node holds at most {} enrolled pods", PodSlots::kSlots)));
       }
     }
   }
 
   // Captured, and where that is this node's work, it has the room for it.
-  [[nodiscard]] bool is_captured(const LivePod& live) const { return live.captured && (!is_local(live) || slots_.contains(live.uid)); }
+  [[nodiscard]] bool is_captured(const LivePod& live) const {
+    return live.captured && (!is_local(live) || slots_.contains(live.uid));
+  }
   [[nodiscard]] uint32_t slot_of(const LivePod& live) const {
     const auto slot = slots_.find(live.uid);
     return slot == slots_.end() ? PodSlots::kNone : slot->second;
@@ -87,7 +91,8 @@ class Compilation {
       fill_workload(live, mtls, workload);
       if (!is_captured(live)) continue;
       for (const IpAddress& address : live.addresses) {
-        if (v1::Alias* alias = add_alias({address, false}, true, slot_of(live), live.pod->meta.source)) alias->set_workload_uid(live.uid);
+        if (v1::Alias* alias = add_alias({address, false}, true, slot_of(live), live.pod->meta.source))
+          alias->set_workload_uid(live.uid);
       }
       if (is_local(live)) plan_pod(live, mtls);
     }
@@ -136,8 +141,9 @@ class Compilation {
     for (const auto& [name, service] : objects_.all<Service>()) {
       if (service.external_name || service.ports.empty()) continue;
       const ServiceEndpoints endpoints = endpoints_of(service, slices, pods_, result_.findings);
-      const bool in_mesh = std::ranges::any_of(
-          endpoints, [this](const auto& entry) { return entry.second.pod != nullptr && is_captured(*entry.second.pod); });
+      const bool in_mesh = std::ranges::any_of(endpoints, [this](const auto& entry) {
+        return entry.second.pod != nullptr && is_captured(*entry.second.pod);
+      });
       if (in_mesh) add_service(service, endpoints);
     }
   }
@@ -178,19 +184,22 @@ class Compilation {
 
   v1::LoadBalancing read_balancing(const Service& service) {
     const auto annotation = service.meta.annotations.find(kBalancingAnnotation);
-    if (annotation == service.meta.annotations.end() || annotation->second == "least-request") return v1::LB_LEAST_REQUEST;
+    if (annotation == service.meta.annotations.end() || annotation->second == "least-request")
+      return v1::LB_LEAST_REQUEST;
     if (annotation->second == "round-robin") return v1::LB_ROUND_ROBIN;
     if (annotation->second == "random") return v1::LB_RANDOM;
     result_.findings.push_back(
         finding_on(Severity::kError, service, fmt::format("metadata.annotations[{}]", kBalancingAnnotation),
-                   fmt::format("must be least-request, round-robin or random, not '{}'; least-request is used", annotation->second)));
+                   fmt::format("must be least-request, round-robin or random, not '{}'; least-request is used",
+                               annotation->second)));
     return v1::LB_LEAST_REQUEST;
   }
 
   bool claim_vip(const Service& service, const IpAddress& vip) {
     const auto refuse = [&](std::string_view kind, const Name& owner) {
-      result_.findings.push_back(finding_on(Severity::kError, service, "spec.clusterIP",
-                                            fmt::format("{} has the address {} already and keeps it", describe(kind, owner), vip.text())));
+      result_.findings.push_back(
+          finding_on(Severity::kError, service, "spec.clusterIP",
+                     fmt::format("{} has the address {} already and keeps it", describe(kind, owner), vip.text())));
       return false;
     };
     if (const LivePod* pod = pods_.by_address(vip)) return refuse(Pod::kKind, pod->pod->meta.name);
@@ -263,18 +272,21 @@ class Compilation {
         local.enrolled = false;
         local.reason = "its address or its uid is another pod's, or the node is full: see the findings";
       }
-      fill_workload({.pod = &pod, .uid = uid_of(pod), .addresses = pod.addresses, .captured = local.enrolled}, {}, local.workload);
+      fill_workload({.pod = &pod, .uid = uid_of(pod), .addresses = pod.addresses, .captured = local.enrolled}, {},
+                    local.workload);
       result_.local_pods.push_back(std::move(local));
     }
   }
 
   void sort_result() {
     v1::Mesh& mesh = result_.mesh;
-    std::ranges::sort(*mesh.mutable_workloads(), {}, [](const auto& workload) -> const std::string& { return workload.uid(); });
+    std::ranges::sort(*mesh.mutable_workloads(), {},
+                      [](const auto& workload) -> const std::string& { return workload.uid(); });
     std::ranges::sort(*mesh.mutable_aliases(), {}, &v1::Alias::id);  // services are in the order of their names already
     std::ranges::sort(result_.plan.pods, {}, &PlannedPod::uid);
     std::ranges::sort(result_.plan.aliases, {}, &PlannedAlias::id);
-    std::ranges::sort(result_.plan.services, {}, [](const DirectService& direct) { return std::pair(direct.alias_id, direct.port); });
+    std::ranges::sort(result_.plan.services, {},
+                      [](const DirectService& direct) { return std::pair(direct.alias_id, direct.port); });
     sort_findings(result_.findings);
   }
 
@@ -291,8 +303,6 @@ class Compilation {
 
 }  // namespace
 
-CompiledMesh Compiler::compile(const ObjectSet& objects) {
-  return Compilation(objects, node_, books_, held_).run();
-}
+CompiledMesh Compiler::compile(const ObjectSet& objects) { return Compilation(objects, node_, books_, held_).run(); }
 
 }  // namespace leat::control

@@ -1,4 +1,5 @@
-// All objects, as one node sees them -> what its proxy acts on, what its kernel is told, and what is wrong with the objects.
+// All objects, as one node sees them -> what its proxy acts on, what its kernel is told, and what is wrong with the
+// objects.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +41,7 @@ struct PlannedPod {
 struct PlannedAlias {
   uint32_t id = 0;
   IpAddress address;
-  bool destination = false;  // connect() to `address` is captured; false: the id only decodes
+  bool destination = false;              // connect() to `address` is captured; false: the id only decodes
   uint32_t pod_index = PodSlots::kNone;  // the address is that of this local captured pod
 };
 
@@ -54,12 +55,13 @@ struct DirectEndpoint {
 struct DirectService {
   uint32_t alias_id = 0;
   uint16_t port = 0;
-  std::vector<DirectEndpoint> local;  // of the alias' IP family
-  uint32_t remote_endpoints = 0;      // ready ones of the same family that the kernel can't serve
+  std::vector<DirectEndpoint> local;        // of the alias' IP family
+  uint32_t remote_endpoints = 0;            // ready ones of the same family that the kernel can't serve
   std::optional<uint32_t> remote_alias_id;  // where their share goes; absent if there are none
 };
 
-// What the kernel of this node is told. Every list is sorted: pods by uid, aliases by id, services by alias id and port.
+// What the kernel of this node is told. Every list is sorted: pods by uid, aliases by id, services by alias id and
+// port.
 struct CapturePlan {
   std::vector<PlannedPod> pods;
   std::vector<PlannedAlias> aliases;
@@ -77,7 +79,7 @@ struct LocalPod {
 struct CompiledMesh {
   v1::Mesh mesh;  // sorted: workloads by uid, services by namespace and name, aliases by id (delta.h needs it)
   CapturePlan plan;
-  std::vector<LocalPod> local_pods;  // by namespace and name
+  std::vector<LocalPod> local_pods;   // by namespace and name
   std::vector<v1::Finding> findings;  // by file and line
 };
 
@@ -90,9 +92,9 @@ struct Books {
 // Compiles again and again for one node. Between two calls it remembers only which ids it holds in the books.
 class Compiler {
  public:
-  // `books` outlives the compiler. An alias that a compilation no longer needs is released, and stays in mesh and plan as one that only
-  // decodes while the book remembers it: a connection may have begun with it. The agent holds source ids of clients outside the model in
-  // the same book; those are not in the compiled mesh.
+  // `books` outlives the compiler. An alias that a compilation no longer needs is released, and stays in mesh and plan
+  // as one that only decodes while the book remembers it: a connection may have begun with it. The agent holds source
+  // ids of clients outside the model in the same book; those are not in the compiled mesh.
   Compiler(std::string node, Books& books) : node_(std::move(node)), books_(books) {}
   CompiledMesh compile(const ObjectSet& objects);
 

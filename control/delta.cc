@@ -11,7 +11,8 @@ namespace {
 
 using google::protobuf::RepeatedPtrField;
 
-// Equality by bytes: an order of magnitude faster than reflection, and a new field can't be forgotten. Maps are written in key order.
+// Equality by bytes: an order of magnitude faster than reflection, and a new field can't be forgotten. Maps are written
+// in key order.
 class Comparer {
  public:
   bool equal(const google::protobuf::MessageLite& left, const google::protobuf::MessageLite& right) {
@@ -36,7 +37,9 @@ class Comparer {
 const std::string& key(const v1::Workload& workload) { return workload.uid(); }
 uint32_t key(const v1::Alias& alias) { return alias.id(); }
 // A slash sorts before all that a namespace's name may hold but '-' and '.': compare the parts, not the text.
-std::pair<std::string_view, std::string_view> key(const v1::Service& service) { return {service.namespace_(), service.name()}; }
+std::pair<std::string_view, std::string_view> key(const v1::Service& service) {
+  return {service.namespace_(), service.name()};
+}
 std::pair<std::string_view, std::string_view> service_key(std::string_view text) {
   const size_t slash = std::min(text.find('/'), text.size());
   return {text.substr(0, slash), text.substr(std::min(slash + 1, text.size()))};
@@ -44,7 +47,8 @@ std::pair<std::string_view, std::string_view> service_key(std::string_view text)
 
 // Walks two sorted lists: `gone(old)` for what is only before, `put(new)` for what is new or differs.
 template <typename Entry, typename Gone, typename Put>
-void diff_lists(const RepeatedPtrField<Entry>& before, const RepeatedPtrField<Entry>& after, Comparer& comparer, Gone gone, Put put) {
+void diff_lists(const RepeatedPtrField<Entry>& before, const RepeatedPtrField<Entry>& after, Comparer& comparer,
+                Gone gone, Put put) {
   auto old = before.begin();
   for (const Entry& entry : after) {
     while (old != before.end() && key(*old) < key(entry)) gone(*old++);
@@ -90,14 +94,16 @@ v1::MeshChange diff(const v1::Mesh& before, const v1::Mesh& after) {
   Comparer comparer;
   if (!comparer.equal(before.settings(), after.settings())) *change.mutable_settings() = after.settings();
   diff_lists(
-      before.workloads(), after.workloads(), comparer, [&](const v1::Workload& gone) { change.add_removed_workloads(gone.uid()); },
+      before.workloads(), after.workloads(), comparer,
+      [&](const v1::Workload& gone) { change.add_removed_workloads(gone.uid()); },
       [&](const v1::Workload& put) { *change.add_workloads() = put; });
   diff_lists(
       before.services(), after.services(), comparer,
       [&](const v1::Service& gone) { change.add_removed_services(gone.namespace_() + "/" + gone.name()); },
       [&](const v1::Service& put) { *change.add_services() = put; });
   diff_lists(
-      before.aliases(), after.aliases(), comparer, [&](const v1::Alias& gone) { change.add_removed_aliases(gone.id()); },
+      before.aliases(), after.aliases(), comparer,
+      [&](const v1::Alias& gone) { change.add_removed_aliases(gone.id()); },
       [&](const v1::Alias& put) { *change.add_aliases() = put; });
   return change;
 }

@@ -45,7 +45,8 @@ class Collector {
   bool any_ready_ = false;
 };
 
-ServiceEndpoints from_slices(const Service& service, const std::vector<const EndpointSlice*>& slices, const PodTable& pods) {
+ServiceEndpoints from_slices(const Service& service, const std::vector<const EndpointSlice*>& slices,
+                             const PodTable& pods) {
   Collector collector;
   for (const EndpointSlice* slice : slices) {
     for (const SliceEndpoint& entry : slice->endpoints) {
@@ -72,7 +73,8 @@ ServiceEndpoints from_selector(const Service& service, const PodTable& pods, Fin
     const bool terminating = live.pod->meta.terminating;
     const bool serving = live.pod->ready.value_or(true);
     for (const IpAddress& address : live.addresses) {
-      ServiceEndpoint& endpoint = collector.at(address, pods, {live.ready() || service.publish_not_ready, serving && terminating});
+      ServiceEndpoint& endpoint =
+          collector.at(address, pods, {live.ready() || service.publish_not_ready, serving && terminating});
       for (size_t i = 0; i < service.ports.size(); ++i) {
         const auto target = target_of(service.ports[i], *live.pod);
         if (!target) continue;
@@ -81,11 +83,13 @@ ServiceEndpoints from_selector(const Service& service, const PodTable& pods, Fin
       }
     }
   }
-  if (selected == 0) findings.push_back(finding_on(Severity::kWarning, service, "spec.selector", "selects no pod that runs"));
+  if (selected == 0)
+    findings.push_back(finding_on(Severity::kWarning, service, "spec.selector", "selects no pod that runs"));
   for (size_t i = 0; i < service.ports.size() && selected > 0; ++i) {
     if (resolved[i]) continue;
-    findings.push_back(finding_on(Severity::kError, service, fmt::format("spec.ports[{}].targetPort", i),
-                                  fmt::format("no selected pod has a TCP port named '{}'", service.ports[i].target.name)));
+    findings.push_back(
+        finding_on(Severity::kError, service, fmt::format("spec.ports[{}].targetPort", i),
+                   fmt::format("no selected pod has a TCP port named '{}'", service.ports[i].target.name)));
   }
   return std::move(collector).take();
 }
@@ -105,10 +109,13 @@ SlicesByService group_slices(const ObjectSet& objects, Findings& findings) {
   return slices;
 }
 
-ServiceEndpoints endpoints_of(const Service& service, const SlicesByService& slices, const PodTable& pods, Findings& findings) {
-  if (const auto given = slices.find(service.meta.name); given != slices.end()) return from_slices(service, given->second, pods);
+ServiceEndpoints endpoints_of(const Service& service, const SlicesByService& slices, const PodTable& pods,
+                              Findings& findings) {
+  if (const auto given = slices.find(service.meta.name); given != slices.end())
+    return from_slices(service, given->second, pods);
   if (!service.selector.empty()) return from_selector(service, pods, findings);
-  findings.push_back(finding_on(Severity::kWarning, service, "spec.selector", "neither a selector nor an EndpointSlice: it has no endpoint"));
+  findings.push_back(finding_on(Severity::kWarning, service, "spec.selector",
+                                "neither a selector nor an EndpointSlice: it has no endpoint"));
   return {};
 }
 

@@ -1,4 +1,5 @@
-// The endpoints of a Service: from its EndpointSlices where there are any, else computed from its selector as Kubernetes would.
+// The endpoints of a Service: from its EndpointSlices where there are any, else computed from its selector as
+// Kubernetes would.
 #pragma once
 
 #include <map>
@@ -12,9 +13,9 @@
 namespace leat::control {
 
 struct ServiceEndpoint {
-  const LivePod* pod = nullptr;             // null: not a pod that is known
-  bool ready = false;                       // may get new connections
-  std::map<uint16_t, uint16_t> ports;       // Service port -> the endpoint's
+  const LivePod* pod = nullptr;        // null: not a pod that is known
+  bool ready = false;                  // may get new connections
+  std::map<uint16_t, uint16_t> ports;  // Service port -> the endpoint's
 };
 
 using ServiceEndpoints = std::map<IpAddress, ServiceEndpoint>;
@@ -23,6 +24,7 @@ using SlicesByService = std::map<Name, std::vector<const EndpointSlice*>>;
 // Names the slices whose Service does not exist.
 SlicesByService group_slices(const ObjectSet& objects, Findings& findings);
 
-ServiceEndpoints endpoints_of(const Service& service, const SlicesByService& slices, const PodTable& pods, Findings& findings);
+ServiceEndpoints endpoints_of(const Service& service, const SlicesByService& slices, const PodTable& pods,
+                              Findings& findings);
 
 }  // namespace leat::control

@@ -96,6 +96,18 @@ std::optional<uint64_t> Field::duration_ms() const {
   return parsed;
 }
 
+std::optional<std::string> Field::name() const {
+  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyz0123456789-._";
+  constexpr size_t kMaxLength = 253;
+  auto value = text();
+  if (!value ||
+      (value->find_first_not_of(kAllowed) == std::string::npos && !value->empty() && value->size() <= kMaxLength))
+    return value;
+  fatal(fmt::format("must be a name of lower-case letters, digits, '-' and '.', not '{}'; the object is left out",
+                    *value));
+  return std::nullopt;
+}
+
 Labels Field::labels() const {
   Labels all;
   for (const auto& [key, value] : entries()) {

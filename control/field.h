@@ -1,7 +1,9 @@
-// A place in a YAML document that knows its path: reads typed values, and records a finding for each one that is not what it must be.
+// A place in a YAML document that knows its path: reads typed values, and records a finding for each one that is not
+// what it must be.
 //
 //   const Field port = root["spec"]["ports"].items().front()["port"];      // absent all the way is fine
-//   std::optional<uint16_t> number = port.port();                          // "spec.ports[0].port: must be a port, 1 to 65535, not 'http'"
+//   std::optional<uint16_t> number = port.port();                          // "spec.ports[0].port: must be a port, 1 to
+//   65535, not 'http'"
 #pragma once
 
 #include <cstdint>
@@ -30,7 +32,8 @@ struct FindingSink {
 
 class Field {
  public:
-  Field(const YAML::Node& document, FindingSink& sink) : Field(document, "", line_of(document, sink.first_line + 1, sink), sink) {}
+  Field(const YAML::Node& document, FindingSink& sink)
+      : Field(document, "", line_of(document, sink.first_line + 1, sink), sink) {}
 
   // The field below, present or not; a finding if this is no mapping.
   Field operator[](std::string_view name) const;
@@ -48,8 +51,13 @@ class Field {
   [[nodiscard]] std::optional<uint16_t> port() const;
   [[nodiscard]] std::optional<IpAddress> address() const;
   [[nodiscard]] std::optional<uint64_t> duration_ms() const;  // Go's form: 5s, 500ms, 1h30m
+  // A Kubernetes name: lower-case letters, digits, '-', '.' and '_', at most 253. Anything else is fatal to the object:
+  // names become file lines, identities and keys.
+  [[nodiscard]] std::optional<std::string> name() const;
   [[nodiscard]] Labels labels() const;
-  [[nodiscard]] std::string text_or(std::string_view fallback = "") const { return text().value_or(std::string(fallback)); }
+  [[nodiscard]] std::string text_or(std::string_view fallback = "") const {
+    return text().value_or(std::string(fallback));
+  }
 
   void error(std::string message) const { report(Severity::kError, std::move(message)); }
   void warn(std::string message) const { report(Severity::kWarning, std::move(message)); }

@@ -41,7 +41,9 @@ void FileSet::put(const std::string& path, Parsed parsed) {
   for (const ObjectKey& key : touched) settle(key);
 }
 
-void FileSet::put_unreadable(const std::string& path, v1::Finding finding) { files_[path].findings = {std::move(finding)}; }
+void FileSet::put_unreadable(const std::string& path, v1::Finding finding) {
+  files_[path].findings = {std::move(finding)};
+}
 
 void FileSet::remove(const std::string& path) {
   const auto file = files_.find(path);

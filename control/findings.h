@@ -18,7 +18,8 @@ using Findings = std::vector<v1::Finding>;
 // error: something is not in force as written. warning: it is, but probably not what was meant, or Leat ignores it.
 enum class Severity : uint8_t { kError, kWarning };
 
-inline v1::Finding make_finding(Severity severity, const Source& where, std::string object, std::string field, std::string message) {
+inline v1::Finding make_finding(Severity severity, const Source& where, std::string object, std::string field,
+                                std::string message) {
   v1::Finding finding;
   finding.set_file(where.file);
   finding.set_line(where.line);
@@ -32,14 +33,15 @@ inline v1::Finding make_finding(Severity severity, const Source& where, std::str
 // About an object that was read: `field` is a path like "spec.selector", or empty.
 template <typename Kind>
 v1::Finding finding_on(Severity severity, const Kind& object, std::string field, std::string message) {
-  return make_finding(severity, object.meta.source, describe(Kind::kKind, object.meta.name), std::move(field), std::move(message));
+  return make_finding(severity, object.meta.source, describe(Kind::kKind, object.meta.name), std::move(field),
+                      std::move(message));
 }
 
 // By file and line, and in one order always: the findings of two runs can be compared.
 inline void sort_findings(Findings& findings) {
   std::ranges::sort(findings, {}, [](const v1::Finding& finding) {
-    return std::make_tuple(std::string_view(finding.file()), finding.line(), std::string_view(finding.object()), std::string_view(finding.field()),
-                           std::string_view(finding.message()));
+    return std::make_tuple(std::string_view(finding.file()), finding.line(), std::string_view(finding.object()),
+                           std::string_view(finding.field()), std::string_view(finding.message()));
   });
 }
 

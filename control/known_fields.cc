@@ -10,8 +10,8 @@
 namespace leat::control {
 namespace {
 
-// One mapping of a kind: where it stands ("[]": any element of a list, "*": any key) and the fields it may have, separated by spaces.
-// A mapping that has no level here is not looked into.
+// One mapping of a kind: where it stands ("[]": any element of a list, "*": any key) and the fields it may have,
+// separated by spaces. A mapping that has no level here is not looked into.
 struct Level {
   std::string_view path;
   std::string_view fields;
@@ -22,7 +22,8 @@ constexpr std::string_view kAnyKey = "*";
 
 constexpr Level kMetadata[] = {
     {"metadata",
-     "annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation labels managedFields "
+     "annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation "
+     "labels managedFields "
      "name namespace ownerReferences resourceVersion selfLink uid"},
     {"metadata.labels", kAnyKey},
     {"metadata.annotations", kAnyKey},
@@ -32,21 +33,28 @@ constexpr Level kMetadata[] = {
 constexpr Level kNamespaceOrNode[] = {{"", kTop}};
 
 constexpr std::string_view kContainer =
-    "args command env envFrom image imagePullPolicy lifecycle livenessProbe name ports readinessProbe resizePolicy resources restartPolicy "
-    "restartPolicyRules securityContext startupProbe stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices "
+    "args command env envFrom image imagePullPolicy lifecycle livenessProbe name ports readinessProbe resizePolicy "
+    "resources restartPolicy "
+    "restartPolicyRules securityContext startupProbe stdin stdinOnce terminationMessagePath terminationMessagePolicy "
+    "tty volumeDevices "
     "volumeMounts workingDir";
 constexpr std::string_view kContainerPort = "containerPort hostIP hostPort name protocol";
 constexpr std::string_view kProbe =
-    "exec failureThreshold grpc httpGet initialDelaySeconds periodSeconds successThreshold tcpSocket terminationGracePeriodSeconds "
+    "exec failureThreshold grpc httpGet initialDelaySeconds periodSeconds successThreshold tcpSocket "
+    "terminationGracePeriodSeconds "
     "timeoutSeconds";
 
 constexpr Level kPod[] = {
     {"", kTop},
     {"spec",
-     "activeDeadlineSeconds affinity automountServiceAccountToken containers dnsConfig dnsPolicy enableServiceLinks ephemeralContainers "
-     "hostAliases hostIPC hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets initContainers nodeName nodeSelector os "
-     "overhead preemptionPolicy priority priorityClassName readinessGates resourceClaims resources restartPolicy runtimeClassName "
-     "schedulerName schedulingGates securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
+     "activeDeadlineSeconds affinity automountServiceAccountToken containers dnsConfig dnsPolicy enableServiceLinks "
+     "ephemeralContainers "
+     "hostAliases hostIPC hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets initContainers "
+     "nodeName nodeSelector os "
+     "overhead preemptionPolicy priority priorityClassName readinessGates resourceClaims resources restartPolicy "
+     "runtimeClassName "
+     "schedulerName schedulingGates securityContext serviceAccount serviceAccountName setHostnameAsFQDN "
+     "shareProcessNamespace subdomain "
      "terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes"},
     {"spec.containers[]", kContainer},
     {"spec.containers[].ports[]", kContainerPort},
@@ -59,8 +67,10 @@ constexpr Level kPod[] = {
     {"spec.initContainers[].readinessProbe", kProbe},
     {"spec.initContainers[].startupProbe", kProbe},
     {"status",
-     "allocatedResources conditions containerStatuses ephemeralContainerStatuses extendedResourceClaimStatus hostIP hostIPs "
-     "initContainerStatuses message nominatedNodeName observedGeneration phase podIP podIPs qosClass reason resize resourceClaimStatuses "
+     "allocatedResources conditions containerStatuses ephemeralContainerStatuses extendedResourceClaimStatus hostIP "
+     "hostIPs "
+     "initContainerStatuses message nominatedNodeName observedGeneration phase podIP podIPs qosClass reason resize "
+     "resourceClaimStatuses "
      "resources startTime"},
     {"status.conditions[]", "lastProbeTime lastTransitionTime message observedGeneration reason status type"},
     {"status.podIPs[]", "ip"},
@@ -69,7 +79,8 @@ constexpr Level kPod[] = {
 constexpr Level kService[] = {
     {"", kTop},
     {"spec",
-     "allocateLoadBalancerNodePorts clusterIP clusterIPs externalIPs externalName externalTrafficPolicy healthCheckNodePort "
+     "allocateLoadBalancerNodePorts clusterIP clusterIPs externalIPs externalName externalTrafficPolicy "
+     "healthCheckNodePort "
      "internalTrafficPolicy ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP loadBalancerSourceRanges ports "
      "publishNotReadyAddresses selector sessionAffinity sessionAffinityConfig trafficDistribution type"},
     {"spec.ports[]", "appProtocol name nodePort port protocol targetPort"},
@@ -103,9 +114,12 @@ struct KindLevels {
   std::span<const Level> levels;
 };
 constexpr KindLevels kKinds[] = {
-    {Namespace::kKind, kNamespaceOrNode}, {Node::kKind, kNamespaceOrNode},
-    {Pod::kKind, kPod},                   {Service::kKind, kService},
-    {EndpointSlice::kKind, kEndpointSlice}, {PeerAuthentication::kKind, kPeerAuthentication},
+    {Namespace::kKind, kNamespaceOrNode},
+    {Node::kKind, kNamespaceOrNode},
+    {Pod::kKind, kPod},
+    {Service::kKind, kService},
+    {EndpointSlice::kKind, kEndpointSlice},
+    {PeerAuthentication::kKind, kPeerAuthentication},
     {Mesh::kKind, kMesh},
 };
 
@@ -134,8 +148,10 @@ size_t edit_distance(std::string_view from, std::string_view to) {
 }
 
 std::string unknown_field(std::string_view name, const std::vector<std::string_view>& known) {
-  const auto nearest = std::ranges::min_element(known, {}, [&](std::string_view one) { return edit_distance(name, one); });
-  if (nearest != known.end() && edit_distance(name, *nearest) <= 2) return fmt::format("unknown field, ignored; did you mean '{}'?", *nearest);
+  const auto nearest =
+      std::ranges::min_element(known, {}, [&](std::string_view one) { return edit_distance(name, one); });
+  if (nearest != known.end() && edit_distance(name, *nearest) <= 2)
+    return fmt::format("unknown field, ignored; did you mean '{}'?", *nearest);
   return "unknown field, ignored";
 }
 

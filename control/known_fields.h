@@ -1,4 +1,5 @@
-// Which fields the kinds have that Leat reads. A field outside this list is most likely a typing error, and would be ignored in silence.
+// Which fields the kinds have that Leat reads. A field outside this list is most likely a typing error, and would be
+// ignored in silence.
 #pragma once
 
 #include <string_view>
@@ -7,7 +8,8 @@
 
 namespace leat::control {
 
-// Names every unknown field and every field given twice. Goes as deep as Leat reads; what lies deeper belongs to others and is accepted.
+// Names every unknown field and every field given twice. Goes as deep as Leat reads; what lies deeper belongs to others
+// and is accepted.
 void check_known_fields(std::string_view kind, const Field& root);
 
 }  // namespace leat::control

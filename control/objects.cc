@@ -19,14 +19,16 @@ void ObjectSet::put(Object object) {
   std::visit(
       [this]<typename Kind>(Kind&& some) {
         Name name = some.meta.name;
-        std::get<std::map<Name, std::remove_cvref_t<Kind>>>(kinds_).insert_or_assign(std::move(name), std::forward<Kind>(some));
+        std::get<std::map<Name, std::remove_cvref_t<Kind>>>(kinds_).insert_or_assign(std::move(name),
+                                                                                     std::forward<Kind>(some));
       },
       std::move(object));
 }
 
 void ObjectSet::remove(const ObjectKey& key) {
-  std::apply(
-      [&key]<typename... Kind>(std::map<Name, Kind>&... kinds) { ((Kind::kKind == key.kind ? kinds.erase(key.name) : 0), ...); }, kinds_);
+  std::apply([&key]<typename... Kind>(
+                 std::map<Name, Kind>&... kinds) { ((Kind::kKind == key.kind ? kinds.erase(key.name) : 0), ...); },
+             kinds_);
 }
 
 size_t ObjectSet::size() const {

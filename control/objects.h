@@ -1,5 +1,5 @@
-// control/: Kubernetes objects in, mesh model out. Pure functions of their arguments: no file, socket, clock or global state; the agent and
-// `leat lint` call it.
+// control/: Kubernetes objects in, mesh model out. Pure functions of their arguments: no file, socket, clock or global
+// state; the agent and `leat lint` call it.
 //
 //   parse.h      one YAML document -> objects and findings
 //   compile.h    all objects, as one node sees them -> the mesh model, the node's capture plan, findings
@@ -75,8 +75,8 @@ struct Pod {
   bool host_network = false;
   std::vector<ContainerPort> ports;  // TCP only
   std::vector<uint16_t> probe_ports;
-  std::string phase;               // empty: taken as Running
-  std::optional<bool> ready;       // the condition Ready; absent: taken as ready
+  std::string phase;          // empty: taken as Running
+  std::optional<bool> ready;  // the condition Ready; absent: taken as ready
   std::vector<IpAddress> addresses;
 };
 
@@ -118,7 +118,7 @@ struct SlicePort {
 struct EndpointSlice {
   static constexpr std::string_view kKind = "EndpointSlice";
   Meta meta;
-  std::string service;  // its label kubernetes.io/service-name
+  std::string service;           // its label kubernetes.io/service-name
   std::vector<SlicePort> ports;  // TCP only
   std::vector<SliceEndpoint> endpoints;
 };
@@ -162,7 +162,7 @@ std::string describe(std::string_view kind, const Name& name);
 // All objects in force, each kind in the order of its names.
 class ObjectSet {
  public:
-  void put(Object object);           // replaces the one of the same kind and name
+  void put(Object object);            // replaces the one of the same kind and name
   void remove(const ObjectKey& key);  // nothing happens if there is none
 
   template <typename Kind>

@@ -13,16 +13,45 @@ namespace leat::control {
 namespace {
 
 // Kinds that ordinary manifests are full of, and that a mesh has nothing to do with.
-constexpr std::array<std::string_view, 34> kSilentKinds = {
-    "ClusterRole", "ClusterRoleBinding", "ConfigMap", "ControllerRevision", "CronJob", "CustomResourceDefinition", "DaemonSet", "Deployment",
-    "Endpoints", "Event", "HorizontalPodAutoscaler", "Ingress", "IngressClass", "Job", "Lease", "LimitRange",
-    "MutatingWebhookConfiguration", "NetworkPolicy", "PersistentVolume", "PersistentVolumeClaim", "PodDisruptionBudget", "PodTemplate",
-    "PriorityClass", "ReplicaSet", "ReplicationController", "ResourceQuota", "Role", "RoleBinding", "RuntimeClass", "Secret",
-    "ServiceAccount", "StatefulSet", "StorageClass", "ValidatingWebhookConfiguration"};
+constexpr std::array<std::string_view, 34> kSilentKinds = {"ClusterRole",
+                                                           "ClusterRoleBinding",
+                                                           "ConfigMap",
+                                                           "ControllerRevision",
+                                                           "CronJob",
+                                                           "CustomResourceDefinition",
+                                                           "DaemonSet",
+                                                           "Deployment",
+                                                           "Endpoints",
+                                                           "Event",
+                                                           "HorizontalPodAutoscaler",
+                                                           "Ingress",
+                                                           "IngressClass",
+                                                           "Job",
+                                                           "Lease",
+                                                           "LimitRange",
+                                                           "MutatingWebhookConfiguration",
+                                                           "NetworkPolicy",
+                                                           "PersistentVolume",
+                                                           "PersistentVolumeClaim",
+                                                           "PodDisruptionBudget",
+                                                           "PodTemplate",
+                                                           "PriorityClass",
+                                                           "ReplicaSet",
+                                                           "ReplicationController",
+                                                           "ResourceQuota",
+                                                           "Role",
+                                                           "RoleBinding",
+                                                           "RuntimeClass",
+                                                           "Secret",
+                                                           "ServiceAccount",
+                                                           "StatefulSet",
+                                                           "StorageClass",
+                                                           "ValidatingWebhookConfiguration"};
 
 // Groups whose objects configure a mesh: one that Leat does not act on must not be believed to work.
-constexpr std::array<std::string_view, 6> kMeshGroups = {"networking.istio.io", "security.istio.io",         "telemetry.istio.io",
-                                                         "extensions.istio.io", "gateway.networking.k8s.io", "leat.dev"};
+constexpr std::array<std::string_view, 6> kMeshGroups = {"networking.istio.io",       "security.istio.io",
+                                                         "telemetry.istio.io",        "extensions.istio.io",
+                                                         "gateway.networking.k8s.io", "leat.dev"};
 
 std::string_view group_of(std::string_view api_version) {
   const size_t slash = api_version.find('/');
@@ -40,7 +69,8 @@ bool is_listed(std::string_view api_version, std::string_view api_versions) {
 
 class FileParser {
  public:
-  FileParser(const std::string& file, const std::string& default_namespace) : file_(file), default_namespace_(default_namespace) {}
+  FileParser(const std::string& file, const std::string& default_namespace)
+      : file_(file), default_namespace_(default_namespace) {}
 
   // One document; `lines_before` of it in the file.
   void read_document(std::string_view text, int lines_before) {
@@ -49,8 +79,9 @@ class FileParser {
       document = YAML::Load(std::string(text));
     } catch (const YAML::Exception& error) {
       const int line = error.mark.is_null() ? 1 : error.mark.line + 1;
-      parsed_.findings.push_back(make_finding(Severity::kError, {file_, lines_before + line}, "", "",
-                                              fmt::format("not YAML: {}; what this document said before stays in force", error.msg)));
+      parsed_.findings.push_back(
+          make_finding(Severity::kError, {file_, lines_before + line}, "", "",
+                       fmt::format("not YAML: {}; what this document said before stays in force", error.msg)));
       parsed_.whole = false;
       return;
     }
@@ -86,9 +117,11 @@ class FileParser {
     sink.object = kind.empty() ? name : fmt::format("{} {}", kind, name);
     if (kind.empty()) return root["kind"].fatal("missing: say what kind of object this is");
 
-    if (reader == nullptr || !is_listed(api_version, reader->api_versions)) return note_unread(root, kind, api_version, reader);
+    if (reader == nullptr || !is_listed(api_version, reader->api_versions))
+      return note_unread(root, kind, api_version, reader);
 
     Meta meta = read_meta(root, *reader, default_namespace_);
+    if (!sink.usable) return;
     if (meta.name.name.empty()) return root["metadata"]["name"].fatal("missing; the object is left out");
     sink.object = describe(kind, meta.name);
     check_known_fields(kind, root);
@@ -96,7 +129,8 @@ class FileParser {
     if (sink.usable) parsed_.objects.push_back(std::move(object));
   }
 
-  static void note_unread(const Field& root, const std::string& kind, const std::string& api_version, const Reader* reader) {
+  static void note_unread(const Field& root, const std::string& kind, const std::string& api_version,
+                          const Reader* reader) {
     const std::string_view group = group_of(api_version);
     if (reader != nullptr && (api_version.empty() || group == group_of(reader->api_versions))) {
       return root["apiVersion"].fatal(
@@ -105,7 +139,8 @@ class FileParser {
     if (std::ranges::find(kMeshGroups, group) != kMeshGroups.end()) {
       return root["kind"].warn(fmt::format("{} of {} is not supported yet; the object has no effect", kind, group));
     }
-    if (std::ranges::find(kSilentKinds, kind) == kSilentKinds.end()) root["kind"].warn("unknown kind; the object has no effect");
+    if (std::ranges::find(kSilentKinds, kind) == kSilentKinds.end())
+      root["kind"].warn("unknown kind; the object has no effect");
   }
 
   const std::string& file_;
@@ -119,7 +154,8 @@ bool starts_document(std::string_view line) {
 
 }  // namespace
 
-// A line that starts with "---" separates documents wherever it stands (YAML 1.2, 9.1.2), so that text can be cut without parsing it.
+// A line that starts with "---" separates documents wherever it stands (YAML 1.2, 9.1.2), so that text can be cut
+// without parsing it.
 Parsed parse(std::string_view text, const std::string& file, const std::string& default_namespace) {
   FileParser parser(file, default_namespace);
   size_t document_begin = 0;

@@ -17,8 +17,8 @@ struct Parsed {
   bool whole = true;            // false: something was no YAML, or an object that can't be used, and was left out
 };
 
-// Each document of the text is read by itself: a broken one leaves the others as they are. `default_namespace` is for objects that name
-// none; `file` only names them.
+// Each document of the text is read by itself: a broken one leaves the others as they are. `default_namespace` is for
+// objects that name none; `file` only names them.
 Parsed parse(std::string_view text, const std::string& file, const std::string& default_namespace);
 
 }  // namespace leat::control

@@ -17,7 +17,8 @@ bool is_older(const PeerAuthentication* left, const PeerAuthentication* right) {
 
 v1::Finding loses_to(const PeerAuthentication& loser, const PeerAuthentication& winner, std::string_view where) {
   return finding_on(Severity::kError, loser, "spec",
-                    fmt::format("has no effect on {}: {} holds there and comes first", where, describe(winner.kKind, winner.meta.name)));
+                    fmt::format("has no effect on {}: {} holds there and comes first", where,
+                                describe(winner.kKind, winner.meta.name)));
 }
 
 }  // namespace
@@ -49,7 +50,8 @@ PeerPolicies::PeerPolicies(const ObjectSet& objects, const std::string& root_nam
 PodMtls PeerPolicies::for_pod(const Pod& pod, Findings& findings) {
   const std::string& ns = pod.meta.name.ns;
   Mode mode = mesh_mode_;
-  if (const auto space = namespace_modes_.find(ns); space != namespace_modes_.end() && space->second) mode = space->second;
+  if (const auto space = namespace_modes_.find(ns); space != namespace_modes_.end() && space->second)
+    mode = space->second;
   PodMtls result{.mode = mode.value_or(v1::MTLS_PERMISSIVE)};
 
   const auto candidates = workload_policies_.find(ns);
@@ -75,7 +77,8 @@ PodMtls PeerPolicies::for_pod(const Pod& pod, Findings& findings) {
 void PeerPolicies::report_unused(Findings& findings) const {
   for (const auto& [ns, policies] : workload_policies_) {
     for (const WorkloadPolicy& candidate : policies) {
-      if (!candidate.used) findings.push_back(finding_on(Severity::kWarning, *candidate.policy, "spec.selector", "selects no pod"));
+      if (!candidate.used)
+        findings.push_back(finding_on(Severity::kWarning, *candidate.policy, "spec.selector", "selects no pod"));
     }
   }
 }

@@ -1,4 +1,5 @@
-// What mutual TLS mode holds for a pod: the narrowest PeerAuthentication that says one, of the workload, its namespace or the whole mesh.
+// What mutual TLS mode holds for a pod: the narrowest PeerAuthentication that says one, of the workload, its namespace
+// or the whole mesh.
 #pragma once
 
 #include <map>
@@ -17,7 +18,8 @@ struct PodMtls {
 
 class PeerPolicies {
  public:
-  // Where several policies of one width hold for the same, the oldest wins, then the first by name; the others are findings.
+  // Where several policies of one width hold for the same, the oldest wins, then the first by name; the others are
+  // findings.
   PeerPolicies(const ObjectSet& objects, const std::string& root_namespace, Findings& findings);
 
   // A second workload policy for one pod is a finding on that policy.

@@ -53,7 +53,8 @@ Result<PodSlots> PodSlots::load(std::string_view text) {
       continue;
     }
     const size_t space = std::min(line.find(' '), line.size());
-    const std::string_view number_text = number == 2 ? line.substr(std::min(space + 1, line.size())) : line.substr(0, space);
+    const std::string_view number_text =
+        number == 2 ? line.substr(std::min(space + 1, line.size())) : line.substr(0, space);
     uint32_t index = kSlots;
     std::from_chars(number_text.data(), number_text.data() + number_text.size(), index);
     const bool valid = index < kSlots && space + 1 < line.size() && (number == 2 || !slots.taken_[index]);

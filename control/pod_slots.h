@@ -1,5 +1,6 @@
-// Which local pod has which index in the capture maps (0 … 1023). An index stays the pod's for its life, agent restarts included, and
-// rests as long as possible before another pod gets it: a late event of a dead pod must not be read as a living one's.
+// Which local pod has which index in the capture maps (0 … 1023). An index stays the pod's for its life, agent restarts
+// included, and rests as long as possible before another pod gets it: a late event of a dead pod must not be read as a
+// living one's.
 #pragma once
 
 #include <array>

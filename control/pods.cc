@@ -20,7 +20,8 @@ constexpr char kOutboundPorts[] = "leat.dev/exclude-outbound-ports";
 constexpr char kOutboundCidrs[] = "leat.dev/exclude-outbound-cidrs";
 constexpr char kInboundPorts[] = "leat.dev/exclude-inbound-ports";
 constexpr char kInboundCidrs[] = "leat.dev/exclude-inbound-cidrs";
-constexpr std::array<std::string_view, 5> kPodAnnotations = {kNetns, kOutboundPorts, kOutboundCidrs, kInboundPorts, kInboundCidrs};
+constexpr std::array<std::string_view, 5> kPodAnnotations = {kNetns, kOutboundPorts, kOutboundCidrs, kInboundPorts,
+                                                             kInboundCidrs};
 
 std::string_view value_of(const Labels& labels, const char* name) {
   const auto found = labels.find(name);
@@ -53,8 +54,8 @@ std::vector<std::string_view> split_list(std::string_view list) {
 }
 
 template <typename Value>
-std::vector<Value> read_list(const Pod& pod, const char* annotation, std::optional<Value> (*parse)(std::string_view), const char* what,
-                             Findings& findings) {
+std::vector<Value> read_list(const Pod& pod, const char* annotation, std::optional<Value> (*parse)(std::string_view),
+                             const char* what, Findings& findings) {
   std::vector<Value> values;
   for (const std::string_view part : split_list(value_of(pod.meta.annotations, annotation))) {
     if (const auto value = parse(part)) {
@@ -80,13 +81,16 @@ Enrolment enrolment_of(const Pod& pod, const ObjectSet& objects) {
   const std::string& ns = pod.meta.name.ns;
   const auto* space = objects.find<Namespace>({"", ns});
   if (space == nullptr) return {false, fmt::format("there is no Namespace object {}", ns)};
-  if (value_of(space->meta.labels, kMeshLabel) != "enabled") return {false, fmt::format("namespace {} has no label {}: enabled", ns, kMeshLabel)};
-  if (value_of(pod.meta.labels, kMeshLabel) == "disabled") return {false, fmt::format("label {}: disabled on the pod", kMeshLabel)};
+  if (value_of(space->meta.labels, kMeshLabel) != "enabled")
+    return {false, fmt::format("namespace {} has no label {}: enabled", ns, kMeshLabel)};
+  if (value_of(pod.meta.labels, kMeshLabel) == "disabled")
+    return {false, fmt::format("label {}: disabled on the pod", kMeshLabel)};
   if (pod.host_network) return {false, "hostNetwork: it has no network namespace of its own"};
   if (!is_running(pod)) return {false, fmt::format("phase {}", pod.phase)};
   if (pod.addresses.empty()) return {false, "no address yet"};
   if (pod.node.empty()) return {false, "not on a node yet"};
-  if (netns_path_of(pod).empty()) return {false, fmt::format("no annotation {}: its network namespace is not known", kNetns)};
+  if (netns_path_of(pod).empty())
+    return {false, fmt::format("no annotation {}: its network namespace is not known", kNetns)};
   return {true, fmt::format("label {}: enabled on namespace {}", kMeshLabel, ns)};
 }
 
@@ -102,8 +106,9 @@ PodTable::PodTable(const ObjectSet& objects, Findings& findings) {
   for (const Pod* pod : candidates) {
     LivePod live{.pod = pod, .uid = uid_of(*pod)};
     if (const auto [first, added] = uids.emplace(live.uid, pod); !added) {
-      findings.push_back(finding_on(Severity::kError, *pod, "metadata.uid",
-                                    fmt::format("{} has it already; this pod is left out", describe(Pod::kKind, first->second->meta.name))));
+      findings.push_back(finding_on(
+          Severity::kError, *pod, "metadata.uid",
+          fmt::format("{} has it already; this pod is left out", describe(Pod::kKind, first->second->meta.name))));
       continue;
     }
     for (const IpAddress& address : pod->addresses) {
@@ -111,8 +116,8 @@ PodTable::PodTable(const ObjectSet& objects, Findings& findings) {
         live.addresses.push_back(address);
       } else {
         findings.push_back(finding_on(Severity::kError, *pod, "status.podIP",
-                                      fmt::format("{} has the address {} already and keeps it", describe(Pod::kKind, owner->second->meta.name),
-                                                  address.text())));
+                                      fmt::format("{} has the address {} already and keeps it",
+                                                  describe(Pod::kKind, owner->second->meta.name), address.text())));
       }
     }
     if (live.addresses.empty()) continue;
@@ -127,7 +132,8 @@ PodTable::PodTable(const ObjectSet& objects, Findings& findings) {
 }
 
 std::span<const LivePod> PodTable::of_namespace(const std::string& ns) const {
-  const auto range = std::ranges::equal_range(pods_, ns, {}, [](const LivePod& live) -> const std::string& { return live.pod->meta.name.ns; });
+  const auto range = std::ranges::equal_range(
+      pods_, ns, {}, [](const LivePod& live) -> const std::string& { return live.pod->meta.name.ns; });
   return {range.begin(), range.end()};
 }
 
@@ -160,19 +166,26 @@ void check_markers(const ObjectSet& objects, Findings& findings) {
   for (const auto& [name, pod] : objects.all<Pod>()) {
     check_label(pod);
     for (const auto& [annotation, value] : pod.meta.annotations) {
-      if (!annotation.starts_with(kAnnotationPrefix) || std::ranges::find(kPodAnnotations, annotation) != kPodAnnotations.end()) continue;
-      findings.push_back(finding_on(Severity::kWarning, pod, fmt::format("metadata.annotations[{}]", annotation), "unknown annotation, ignored"));
+      if (!annotation.starts_with(kAnnotationPrefix) ||
+          std::ranges::find(kPodAnnotations, annotation) != kPodAnnotations.end())
+        continue;
+      findings.push_back(finding_on(Severity::kWarning, pod, fmt::format("metadata.annotations[{}]", annotation),
+                                    "unknown annotation, ignored"));
     }
     const auto* space = objects.find<Namespace>({"", name.ns});
     if (space == nullptr && missing_namespaces.insert(name.ns).second) {
-      findings.push_back(finding_on(Severity::kWarning, pod, "metadata.namespace",
-                                    fmt::format("there is no Namespace object {}; its pods are not enrolled", name.ns)));
+      findings.push_back(
+          finding_on(Severity::kWarning, pod, "metadata.namespace",
+                     fmt::format("there is no Namespace object {}; its pods are not enrolled", name.ns)));
     }
-    if (nodes_given && !pod.node.empty() && objects.find<Node>({"", pod.node}) == nullptr && missing_nodes.insert(pod.node).second) {
-      findings.push_back(finding_on(Severity::kWarning, pod, "spec.nodeName", fmt::format("there is no Node object {}", pod.node)));
+    if (nodes_given && !pod.node.empty() && objects.find<Node>({"", pod.node}) == nullptr &&
+        missing_nodes.insert(pod.node).second) {
+      findings.push_back(
+          finding_on(Severity::kWarning, pod, "spec.nodeName", fmt::format("there is no Node object {}", pod.node)));
     }
-    if (space != nullptr && value_of(space->meta.labels, kMeshLabel) == "enabled" && value_of(pod.meta.labels, kMeshLabel) != "disabled" &&
-        !pod.host_network && is_running(pod) && !pod.addresses.empty() && netns_path_of(pod).empty()) {
+    if (space != nullptr && value_of(space->meta.labels, kMeshLabel) == "enabled" &&
+        value_of(pod.meta.labels, kMeshLabel) != "disabled" && !pod.host_network && is_running(pod) &&
+        !pod.addresses.empty() && netns_path_of(pod).empty()) {
       findings.push_back(finding_on(Severity::kError, pod, fmt::format("metadata.annotations[{}]", kNetns),
                                     "missing: without the path of its network namespace the pod can't be enrolled"));
     }

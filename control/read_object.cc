@@ -18,7 +18,8 @@ std::string read_owner(const Field& metadata, const Labels& labels) {
     if (reference["controller"].boolean() != true) continue;
     std::string owner = reference["name"].text_or();
     const auto hash = labels.find(std::string(kPodTemplateHash));
-    if (hash != labels.end() && owner.ends_with("-" + hash->second)) owner.resize(owner.size() - hash->second.size() - 1);
+    if (hash != labels.end() && owner.ends_with("-" + hash->second))
+      owner.resize(owner.size() - hash->second.size() - 1);
     return owner;
   }
   return "";
@@ -50,14 +51,16 @@ void read_probe_port(const Field& port, const std::vector<ContainerPort>& ports,
   } else if (const auto named = std::ranges::find(ports, *text, &ContainerPort::name); named != ports.end()) {
     probe_ports.push_back(named->port);
   } else {
-    port.error(fmt::format("'{}' is neither a port nor the name of a port of this container; the probe can't be let through", *text));
+    port.error(fmt::format(
+        "'{}' is neither a port nor the name of a port of this container; the probe can't be let through", *text));
   }
 }
 
 void read_container(const Field& container, Pod& pod) {
   const std::vector<ContainerPort> ports = read_container_ports(container);
   for (const char* probe : {"readinessProbe", "livenessProbe", "startupProbe"}) {
-    for (const char* action : {"httpGet", "tcpSocket", "grpc"}) read_probe_port(container[probe][action]["port"], ports, pod.probe_ports);
+    for (const char* action : {"httpGet", "tcpSocket", "grpc"})
+      read_probe_port(container[probe][action]["port"], ports, pod.probe_ports);
   }
   pod.ports.insert(pod.ports.end(), ports.begin(), ports.end());
 }
@@ -70,7 +73,8 @@ void read_pod_address(const Field& field, Pod& pod) {
   if (same_family == pod.addresses.end()) {
     pod.addresses.push_back(*address);
   } else if (*same_family != *address) {
-    field.error(fmt::format("{} is a second address of one family besides {}; ignored", address->text(), same_family->text()));
+    field.error(
+        fmt::format("{} is a second address of one family besides {}; ignored", address->text(), same_family->text()));
   }
 }
 
@@ -79,7 +83,9 @@ Object read_pod(const Field& root, Meta meta) {
   const Field spec = root["spec"];
   const Field status = root["status"];
   pod.node = spec["nodeName"].text_or();
-  pod.service_account = spec["serviceAccountName"].text_or(spec["serviceAccount"].text_or("default"));
+  // Goes into the pod's identity: what is no name must not get there.
+  const Field account = spec["serviceAccountName"].present() ? spec["serviceAccountName"] : spec["serviceAccount"];
+  pod.service_account = account.name().value_or("default");
   pod.host_network = spec["hostNetwork"].boolean().value_or(false);
   for (const Field& container : spec["initContainers"].items()) read_container(container, pod);
   for (const Field& container : spec["containers"].items()) read_container(container, pod);
@@ -101,16 +107,19 @@ TargetPort read_target_port(const Field& field, uint16_t otherwise) {
   const auto text = field.text();
   if (!text || *text == "0") return {otherwise, ""};  // Kubernetes reads 0 as absent
   if (const auto number = parse_port(*text)) return {*number, ""};
-  if (text->find_first_not_of("0123456789") == std::string::npos) field.error(fmt::format("must be a port, 1 to 65535, not '{}'", *text));
+  if (text->find_first_not_of("0123456789") == std::string::npos)
+    field.error(fmt::format("must be a port, 1 to 65535, not '{}'", *text));
   return {0, *text};
 }
 
 void warn_unsupported_service_fields(const Field& spec) {
-  if (spec["sessionAffinity"].text_or("None") != "None") spec["sessionAffinity"].warn("not supported, ignored: each connection chooses anew");
+  if (spec["sessionAffinity"].text_or("None") != "None")
+    spec["sessionAffinity"].warn("not supported, ignored: each connection chooses anew");
   if (spec["internalTrafficPolicy"].text_or("Cluster") != "Cluster") {
     spec["internalTrafficPolicy"].warn("not supported, ignored: endpoints of all nodes are used");
   }
-  if (spec["trafficDistribution"].present()) spec["trafficDistribution"].warn("not supported, ignored: all endpoints are used alike");
+  if (spec["trafficDistribution"].present())
+    spec["trafficDistribution"].warn("not supported, ignored: all endpoints are used alike");
 }
 
 Object read_service(const Field& root, Meta meta) {
@@ -138,7 +147,8 @@ Object read_service(const Field& root, Meta meta) {
       continue;
     }
     if (!is_tcp(entry["protocol"])) continue;
-    service.ports.push_back({entry["name"].text_or(), *number, read_target_port(entry["targetPort"], *number), entry["appProtocol"].text_or()});
+    service.ports.push_back({entry["name"].text_or(), *number, read_target_port(entry["targetPort"], *number),
+                             entry["appProtocol"].text_or()});
   }
   return service;
 }
@@ -209,23 +219,43 @@ Object read_peer_authentication(const Field& root, Meta meta) {
 
 // ---- Mesh
 
+std::optional<v1::SameNode> read_same_node(const Field& field) {
+  const auto text = field.text();
+  if (!text) return std::nullopt;
+  if (*text == "direct") return v1::SAME_NODE_DIRECT;
+  if (*text == "proxy") return v1::SAME_NODE_PROXY;
+  if (*text == "mtls") return v1::SAME_NODE_MTLS;
+  field.error(fmt::format("must be direct, proxy or mtls, not '{}'; ignored", *text));
+  return std::nullopt;
+}
+
+// Within what makes sense for any of them: a time of 0 would fail everything, a longer one than a day is a typing
+// error.
+std::optional<uint32_t> read_time_ms(const Field& field, uint32_t least_ms) {
+  constexpr uint64_t kDayMs = 24ull * 3'600'000;
+  const auto time = field.duration_ms();
+  if (!time) return std::nullopt;
+  if (*time >= least_ms && *time <= kDayMs) return static_cast<uint32_t>(*time);
+  field.error(fmt::format("must be {} ms to 24 h; ignored", least_ms));
+  return std::nullopt;
+}
+
 Object read_mesh(const Field& root, Meta meta) {
   Mesh mesh{.meta = std::move(meta), .settings = default_settings()};
   const Field spec = root["spec"];
   v1::MeshSettings& settings = mesh.settings;
-  if (auto domain = spec["trustDomain"].text()) settings.set_trust_domain(std::move(*domain));
-  if (auto name = spec["rootNamespace"].text()) settings.set_root_namespace(std::move(*name));
-  if (const auto same_node = spec["sameNode"].text()) {
-    if (*same_node == "direct") settings.set_same_node(v1::SAME_NODE_DIRECT);
-    else if (*same_node == "proxy") settings.set_same_node(v1::SAME_NODE_PROXY);
-    else if (*same_node == "mtls") settings.set_same_node(v1::SAME_NODE_MTLS);
-    else spec["sameNode"].fatal(fmt::format("must be direct, proxy or mtls, not '{}'", *same_node));
+  if (auto domain = spec["trustDomain"].name()) settings.set_trust_domain(std::move(*domain));
+  if (auto name = spec["rootNamespace"].name()) settings.set_root_namespace(std::move(*name));
+  if (const auto same_node = read_same_node(spec["sameNode"])) settings.set_same_node(*same_node);
+  if (const auto time = read_time_ms(spec["connectTimeout"], 1)) settings.set_connect_timeout_ms(*time);
+  if (const auto time = read_time_ms(spec["drainTimeout"], 0)) settings.set_drain_timeout_ms(*time);
+  if (const auto time = read_time_ms(spec["noProxyTimeout"], 0)) settings.set_no_proxy_timeout_ms(*time);
+  if (const auto time = read_time_ms(spec["certificateLifetime"], 1000)) {
+    settings.set_certificate_lifetime_s(*time / 1000);
   }
-  if (const auto time = spec["connectTimeout"].duration_ms()) settings.set_connect_timeout_ms(static_cast<uint32_t>(*time));
-  if (const auto time = spec["drainTimeout"].duration_ms()) settings.set_drain_timeout_ms(static_cast<uint32_t>(*time));
-  if (const auto time = spec["noProxyTimeout"].duration_ms()) settings.set_no_proxy_timeout_ms(static_cast<uint32_t>(*time));
-  if (const auto time = spec["certificateLifetime"].duration_ms()) settings.set_certificate_lifetime_s(static_cast<uint32_t>(*time / 1000));
-  if (mesh.meta.name.name != "default") root["metadata"]["name"].fatal("the Mesh object must be named 'default'; this one is left out");
+  if (mesh.meta.name.name != "default") {
+    root["metadata"]["name"].fatal("the Mesh object must be named 'default'; this one is left out");
+  }
   return mesh;
 }
 
@@ -249,9 +279,9 @@ const Reader* find_reader(std::string_view kind) {
 Meta read_meta(const Field& root, const Reader& reader, const std::string& default_namespace) {
   const Field metadata = root["metadata"];
   Meta meta;
-  meta.name.name = metadata["name"].text_or();
-  if (!reader.cluster_scoped) meta.name.ns = metadata["namespace"].text_or(default_namespace);
-  meta.uid = metadata["uid"].text_or();
+  meta.name.name = metadata["name"].name().value_or("");
+  if (!reader.cluster_scoped) meta.name.ns = metadata["namespace"].name().value_or(default_namespace);
+  meta.uid = metadata["uid"].name().value_or("");
   meta.created = metadata["creationTimestamp"].text_or();
   meta.terminating = metadata["deletionTimestamp"].present();
   meta.labels = metadata["labels"].labels();

@@ -1,4 +1,5 @@
-// One YAML mapping of a kind that Leat reads -> the object. Findings go to the field's sink; sink.usable says whether the object counts.
+// One YAML mapping of a kind that Leat reads -> the object. Findings go to the field's sink; sink.usable says whether
+// the object counts.
 #pragma once
 
 #include "control/field.h"

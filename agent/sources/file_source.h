@@ -1,5 +1,6 @@
-// agent/sources/: where the objects come from. Here: a folder of Kubernetes YAML and JSON files (manifest_folder.h), watched. An
-// edit counts when the file is closed or renamed into place; only changed files are read again. Used by the agent's one thread.
+// agent/sources/: where the objects come from. Here: a folder of Kubernetes YAML and JSON files (manifest_folder.h),
+// watched. An edit counts when the file is closed or renamed into place; only changed files are read again. Used by the
+// agent's one thread.
 #pragma once
 
 #include <filesystem>
@@ -21,7 +22,7 @@ class FileSource {
   static Result<std::unique_ptr<FileSource>> open(const std::string& folder);
 
   // Readable (epoll) when poll_changes() has something to do.
-  [[nodiscard]] int fd() const { return inotify_.get(); }
+  [[nodiscard]] int fd() const { return events_.get(); }
   // Reads what changed since the last call; true if something did. Never blocks.
   bool poll_changes();
 
@@ -38,21 +39,31 @@ class FileSource {
   };
   struct Work {  // what a batch of events asks for
     std::set<std::filesystem::path> files;
+    std::map<uint32_t, std::filesystem::path> moved_from;  // by the event's cookie
+    std::set<std::filesystem::path> renamed;               // within the folder: gone for sure
     bool rescan = false;
   };
 
-  FileSource(std::string folder, UniqueFd inotify) : root_(std::move(folder)), inotify_(std::move(inotify)) {}
-  void note_event(int watch, uint32_t mask, const std::string& name, Work& work);
+  FileSource(std::filesystem::path folder, UniqueFd inotify, UniqueFd timer, UniqueFd events)
+      : root_(std::move(folder)), inotify_(std::move(inotify)), timer_(std::move(timer)), events_(std::move(events)) {}
+  void read_events(Work& work);
+  void note_event(int watch, uint32_t mask, uint32_t cookie, const std::string& name, Work& work);
   bool rescan();
+  void note_vanished(const std::filesystem::path& path);
+  bool remove_vanished();
+  bool remove_file(const std::filesystem::path& path);
   void watch_folder(const std::filesystem::path& folder);
   bool read_file(const std::filesystem::path& path, bool even_if_stamped);
 
   std::filesystem::path root_;
   UniqueFd inotify_;
-  int parent_watch_ = -1;                                // to see the folder come back after it was replaced
-  std::map<int, std::filesystem::path> watches_;         // of the folder and its subfolders
-  std::map<std::filesystem::path, Stamp> stamps_;        // of the files that were read
-  control::Findings folder_findings_;                    // about folders, as of the last scan
+  UniqueFd timer_;                                 // runs while there are vanished files
+  UniqueFd events_;                                // epoll of the two
+  int parent_watch_ = -1;                          // to see the folder come back after it was replaced
+  std::map<int, std::filesystem::path> watches_;   // of the folder and its subfolders
+  std::map<std::filesystem::path, Stamp> stamps_;  // of the files that were read
+  std::set<std::filesystem::path> vanished_;  // still in force, until it is sure that they do not come back at once
+  control::Findings folder_findings_;         // about folders, as of the last scan
   control::FileSet files_;
 };
 

@@ -17,7 +17,8 @@ v1::Finding about(Severity severity, const fs::path& folder, std::string message
 
 bool is_manifest(const fs::path& path) {
   const std::string extension = path.extension();
-  return !path.filename().native().starts_with('.') && (extension == ".yaml" || extension == ".yml" || extension == ".json");
+  return !path.filename().native().starts_with('.') &&
+         (extension == ".yaml" || extension == ".yml" || extension == ".json");
 }
 
 ManifestFolder list_manifests(const fs::path& folder) {
@@ -38,7 +39,8 @@ ManifestFolder list_manifests(const fs::path& folder) {
   list(folder, "default", [&](const fs::path& below) {
     result.subfolders.push_back(below);
     list(below, below.filename(), [&result](const fs::path& deeper) {
-      result.findings.push_back(about(Severity::kWarning, deeper, "not read: only one level of folders, named like namespaces, is"));
+      result.findings.push_back(
+          about(Severity::kWarning, deeper, "not read: only one level of folders, named like namespaces, is"));
     });
   });
   std::ranges::sort(result.manifests, {}, &Manifest::path);

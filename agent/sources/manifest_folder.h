@@ -1,4 +1,5 @@
-// Which files of a folder are manifests, and which namespace is meant where they name none: one rule for the agent and for `leat lint`.
+// Which files of a folder are manifests, and which namespace is meant where they name none: one rule for the agent and
+// for `leat lint`.
 //
 //   FOLDER/*.yaml, *.yml, *.json           objects without a namespace are in `default`
 //   FOLDER/NAME/*.yaml, *.yml, *.json      … are in NAME
@@ -22,7 +23,7 @@ struct Manifest {
 struct ManifestFolder {
   std::vector<Manifest> manifests;                // by path
   std::vector<std::filesystem::path> subfolders;  // that were listed
-  control::Findings findings;                              // folders that can't be or are not read
+  control::Findings findings;                     // folders that can't be or are not read
 };
 
 ManifestFolder list_manifests(const std::filesystem::path& folder);

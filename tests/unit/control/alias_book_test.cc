@@ -95,10 +95,11 @@ TEST_CASE("a saved book comes back with the same ids, whatever was held") {
 }
 
 TEST_CASE("a store that was damaged is refused with its line") {
-  for (const char* text : {"", "leat-aliases 2\n", "leat-aliases 1\n", "leat-aliases 1\nnext x\n", "leat-aliases 1\nnext 1\n1 10.0.0.1\n",
-                           "leat-aliases 1\nnext 1\n0 10.0.0\n", "leat-aliases 1\nnext 2\n0 10.0.0.1\n0 10.0.0.2\n",
-                           "leat-aliases 1\nnext 2\n0 10.0.0.1\n1 10.0.0.1\n", "leat-aliases 1\nnext 1\n0 10.0.0.1 x\n",
-                           "leat-aliases 1\nnext 9999999\n"}) {
+  for (const char* text :
+       {"", "leat-aliases 2\n", "leat-aliases 1\n", "leat-aliases 1\nnext x\n", "leat-aliases 1\nnext 1\n1 10.0.0.1\n",
+        "leat-aliases 1\nnext 1\n0 10.0.0\n", "leat-aliases 1\nnext 2\n0 10.0.0.1\n0 10.0.0.2\n",
+        "leat-aliases 1\nnext 2\n0 10.0.0.1\n1 10.0.0.1\n", "leat-aliases 1\nnext 1\n0 10.0.0.1 x\n",
+        "leat-aliases 1\nnext 9999999\n"}) {
     CAPTURE(text);
     CHECK_FALSE(AliasBook::load(text));
   }

@@ -10,11 +10,13 @@
 namespace leat::control {
 namespace {
 
-constexpr char kNamespace[] = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {leat.dev/mesh: enabled}}\n";
+constexpr char kNamespace[] =
+    "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {leat.dev/mesh: enabled}}\n";
 
 std::string pod(const std::string& name, const std::string& address, const std::string& node = "node-a") {
   return fmt::format(
-      "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {0}, namespace: shop, labels: {{app: {0}}}, annotations: {{leat.dev/netns: /n/{0}}}}}\n"
+      "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {0}, namespace: shop, labels: {{app: {0}}}, annotations: "
+      "{{leat.dev/netns: /n/{0}}}}}\n"
       "spec: {{nodeName: {2}}}\nstatus: {{podIP: {1}}}\n",
       name, address, node);
 }
@@ -87,13 +89,16 @@ TEST_CASE("while no endpoint is ready, those that go away but still serve are us
   const auto compile = [](const char* other_ready) {
     Books books;
     const std::string slice = fmt::format(
-        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: s, namespace: shop}}\nspec: {{clusterIP: 10.96.0.1, ports: [{{port: 80}}]}}\n"
-        "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s1, namespace: shop, labels: {{kubernetes.io/service-name: s}}}}\n"
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: s, namespace: shop}}\nspec: {{clusterIP: 10.96.0.1, "
+        "ports: [{{port: 80}}]}}\n"
+        "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s1, namespace: shop, labels: "
+        "{{kubernetes.io/service-name: s}}}}\n"
         "ports: [{{port: 80}}]\nendpoints:\n"
         "- {{addresses: [10.0.0.1], conditions: {{ready: false, serving: true, terminating: true}}}}\n"
         "- {{addresses: [10.0.0.2], conditions: {{ready: {}}}}}\n",
         other_ready);
-    return Compiler("node-a", books).compile(objects_of(kNamespace + pod("a", "10.0.0.1") + pod("b", "10.0.0.2") + slice));
+    return Compiler("node-a", books)
+        .compile(objects_of(kNamespace + pod("a", "10.0.0.1") + pod("b", "10.0.0.2") + slice));
   };
   const v1::Service healthy = compile("true").mesh.services(0);
   CHECK_FALSE(healthy.endpoints(0).ready());
@@ -105,7 +110,8 @@ TEST_CASE("while no endpoint is ready, those that go away but still serve are us
 
 TEST_CASE("a node takes at most as many pods as the capture maps hold; the next one is named and left out") {
   std::string text = kNamespace;
-  for (uint32_t i = 0; i <= PodSlots::kSlots; ++i) text += pod(fmt::format("p{:04}", i), fmt::format("10.0.{}.{}", i / 200, i % 200 + 1));
+  for (uint32_t i = 0; i <= PodSlots::kSlots; ++i)
+    text += pod(fmt::format("p{:04}", i), fmt::format("10.0.{}.{}", i / 200, i % 200 + 1));
   Books books;
   const CompiledMesh compiled = Compiler("node-a", books).compile(objects_of(text));
   CHECK(compiled.plan.pods.size() == PodSlots::kSlots);

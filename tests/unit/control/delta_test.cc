@@ -17,7 +17,8 @@ v1::Mesh random_mesh(std::mt19937& random) {
     if (random() % 2 == 0) continue;
     v1::Workload& workload = *mesh.add_workloads();
     workload.set_uid(std::string(1, name));
-    for (int i = 0; i < 3; ++i) (*workload.mutable_labels())[std::to_string(random() % 3)] = std::to_string(random() % 2);
+    for (int i = 0; i < 3; ++i)
+      (*workload.mutable_labels())[std::to_string(random() % 3)] = std::to_string(random() % 2);
     (*workload.mutable_port_mtls())[random() % 3] = v1::MTLS_STRICT;
   }
   std::set<std::pair<std::string, std::string>> names;
@@ -60,8 +61,12 @@ TEST_CASE("applying the difference of two models to the first gives the second")
 TEST_CASE("equal models differ in nothing, whatever the order in which their maps were filled") {
   v1::Mesh left;
   v1::Mesh right;
-  for (int i = 0; i < 100; ++i) (*(left.workloads().empty() ? left.add_workloads() : left.mutable_workloads(0))->mutable_labels())[std::to_string(i)] = "x";
-  for (int i = 99; i >= 0; --i) (*(right.workloads().empty() ? right.add_workloads() : right.mutable_workloads(0))->mutable_labels())[std::to_string(i)] = "x";
+  for (int i = 0; i < 100; ++i)
+    (*(left.workloads().empty() ? left.add_workloads() : left.mutable_workloads(0))
+          ->mutable_labels())[std::to_string(i)] = "x";
+  for (int i = 99; i >= 0; --i)
+    (*(right.workloads().empty() ? right.add_workloads() : right.mutable_workloads(0))
+          ->mutable_labels())[std::to_string(i)] = "x";
   CHECK(control::is_empty(control::diff(left, right)));
 }
 

@@ -1,4 +1,5 @@
-// golden/NAME.yaml, compiled for node-a, is golden/NAME.txt to the letter. LEAT_UPDATE_GOLDEN=1 writes the .txt files anew: read the diff.
+// golden/NAME.yaml, compiled for node-a, is golden/NAME.txt to the letter. LEAT_UPDATE_GOLDEN=1 writes the .txt files
+// anew: read the diff.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -27,7 +28,8 @@ std::string mode_text(v1::MtlsMode mode) { return v1::MtlsMode_Name(mode).substr
 template <typename Ports>
 std::string modes_text(v1::MtlsMode mode, const Ports& ports) {
   std::string text = mode_text(mode);
-  for (const auto& [port, port_mode] : std::map<uint32_t, v1::MtlsMode>(ports.begin(), ports.end())) text += fmt::format(" {}={}", port, mode_text(port_mode));
+  for (const auto& [port, port_mode] : std::map<uint32_t, v1::MtlsMode>(ports.begin(), ports.end()))
+    text += fmt::format(" {}={}", port, mode_text(port_mode));
   return text;
 }
 
@@ -41,28 +43,36 @@ std::string joined(const List& list, ToText to_text) {
 void render_model(const v1::Mesh& mesh, std::string& out) {
   const auto line = std::back_inserter(out);
   const v1::MeshSettings& settings = mesh.settings();
-  fmt::format_to(line, "settings {} {} connect {} ms, root {}\n", settings.trust_domain(), v1::SameNode_Name(settings.same_node()),
-                 settings.connect_timeout_ms(), settings.root_namespace());
+  fmt::format_to(line, "settings {} {} connect {} ms, root {}\n", settings.trust_domain(),
+                 v1::SameNode_Name(settings.same_node()), settings.connect_timeout_ms(), settings.root_namespace());
   for (const auto& workload : mesh.workloads()) {
-    fmt::format_to(line, "workload {} {}/{} sa {} on {}{} owner {} {}{}{}{}{} mtls {} index {}\n", workload.uid(), workload.namespace_(),
-                   workload.name(), workload.service_account(), workload.node(), workload.zone().empty() ? "" : " in " + workload.zone(),
-                   workload.owner(), joined(workload.addresses(), address_text), workload.captured() ? " captured" : "",
-                   workload.local() ? " local" : "", workload.ready() ? " ready" : "", workload.terminating() ? " terminating" : "",
-                   modes_text(workload.mtls(), workload.port_mtls()), index_text(workload.pod_index()));
+    fmt::format_to(line, "workload {} {}/{} sa {} on {}{} owner {} {}{}{}{}{} mtls {} index {}\n", workload.uid(),
+                   workload.namespace_(), workload.name(), workload.service_account(), workload.node(),
+                   workload.zone().empty() ? "" : " in " + workload.zone(), workload.owner(),
+                   joined(workload.addresses(), address_text), workload.captured() ? " captured" : "",
+                   workload.local() ? " local" : "", workload.ready() ? " ready" : "",
+                   workload.terminating() ? " terminating" : "", modes_text(workload.mtls(), workload.port_mtls()),
+                   index_text(workload.pod_index()));
   }
   for (const auto& service : mesh.services()) {
-    fmt::format_to(line, "service {}/{} {}{} {} ports {}\n", service.namespace_(), service.name(), joined(service.vips(), address_text),
-                   service.headless() ? " headless" : "", v1::LoadBalancing_Name(service.load_balancing()),
-                   joined(service.ports(), [](const auto& port) { return fmt::format("{}:{}:{}", port.port(), port.name(), port.app_protocol()); }));
+    fmt::format_to(line, "service {}/{} {}{} {} ports {}\n", service.namespace_(), service.name(),
+                   joined(service.vips(), address_text), service.headless() ? " headless" : "",
+                   v1::LoadBalancing_Name(service.load_balancing()), joined(service.ports(), [](const auto& port) {
+                     return fmt::format("{}:{}:{}", port.port(), port.name(), port.app_protocol());
+                   }));
     for (const auto& endpoint : service.endpoints()) {
-      fmt::format_to(line, "  {} {}{} {}\n", address_text(endpoint.address()), endpoint.workload_uid().empty() ? "-" : endpoint.workload_uid(),
-                     endpoint.ready() ? " ready" : "",
-                     joined(endpoint.ports(), [](const auto& port) { return fmt::format("{}>{}", port.service_port(), port.target_port()); }));
+      fmt::format_to(line, "  {} {}{} {}\n", address_text(endpoint.address()),
+                     endpoint.workload_uid().empty() ? "-" : endpoint.workload_uid(), endpoint.ready() ? " ready" : "",
+                     joined(endpoint.ports(), [](const auto& port) {
+                       return fmt::format("{}>{}", port.service_port(), port.target_port());
+                     }));
     }
   }
   for (const auto& alias : mesh.aliases()) {
     fmt::format_to(line, "alias {} {} {}{}\n", alias.id(), address_text(alias.address()),
-                   alias.has_service() ? "service " + alias.service() : alias.has_workload_uid() ? "workload " + alias.workload_uid() : "nobody",
+                   alias.has_service()        ? "service " + alias.service()
+                   : alias.has_workload_uid() ? "workload " + alias.workload_uid()
+                                              : "nobody",
                    alias.remote_only() ? " remote-only" : "");
   }
 }
@@ -71,23 +81,27 @@ void render_plan(const CapturePlan& plan, std::string& out) {
   const auto line = std::back_inserter(out);
   for (const PlannedPod& pod : plan.pods) {
     fmt::format_to(line, "plan pod {} index {} {} netns {} mtls {} probes {}\n", pod.uid, pod.index,
-                   joined(pod.addresses, [](const IpAddress& address) { return address.text(); }), pod.netns_path, modes_text(pod.mtls, pod.port_mtls),
-                   pod.probe_ports);
+                   joined(pod.addresses, [](const IpAddress& address) { return address.text(); }), pod.netns_path,
+                   modes_text(pod.mtls, pod.port_mtls), pod.probe_ports);
     const Exclusions& out_of_mesh = pod.exclusions;
     const auto cidr_text = [](const Cidr& cidr) { return cidr.text(); };
     if (out_of_mesh == Exclusions{}) continue;
-    fmt::format_to(line, "  excludes outbound {} {} inbound {} {}\n", out_of_mesh.outbound_ports, joined(out_of_mesh.outbound_cidrs, cidr_text),
-                   out_of_mesh.inbound_ports, joined(out_of_mesh.inbound_cidrs, cidr_text));
+    fmt::format_to(line, "  excludes outbound {} {} inbound {} {}\n", out_of_mesh.outbound_ports,
+                   joined(out_of_mesh.outbound_cidrs, cidr_text), out_of_mesh.inbound_ports,
+                   joined(out_of_mesh.inbound_cidrs, cidr_text));
   }
   for (const PlannedAlias& alias : plan.aliases) {
-    fmt::format_to(line, "plan alias {} {}{} pod {}\n", alias.id, alias.address.text(), alias.destination ? " destination" : "", index_text(alias.pod_index));
+    fmt::format_to(line, "plan alias {} {}{} pod {}\n", alias.id, alias.address.text(),
+                   alias.destination ? " destination" : "", index_text(alias.pod_index));
   }
   for (const DirectService& direct : plan.services) {
     fmt::format_to(line, "plan direct alias {}:{} {} remote {}{}\n", direct.alias_id, direct.port,
-                   joined(direct.local, [](const DirectEndpoint& endpoint) {
-                     return fmt::format("{}:{}@{}", endpoint.address.text(), endpoint.port, endpoint.pod_index);
-                   }),
-                   direct.remote_endpoints, direct.remote_alias_id ? fmt::format(" by alias {}", *direct.remote_alias_id) : "");
+                   joined(direct.local,
+                          [](const DirectEndpoint& endpoint) {
+                            return fmt::format("{}:{}@{}", endpoint.address.text(), endpoint.port, endpoint.pod_index);
+                          }),
+                   direct.remote_endpoints,
+                   direct.remote_alias_id ? fmt::format(" by alias {}", *direct.remote_alias_id) : "");
   }
 }
 
@@ -96,12 +110,14 @@ std::string render(const CompiledMesh& compiled, const Findings& parse_findings)
   render_model(compiled.mesh, out);
   render_plan(compiled.plan, out);
   for (const LocalPod& pod : compiled.local_pods) {
-    out += fmt::format("local {}/{} {}: {}\n", pod.workload.namespace_(), pod.workload.name(), pod.enrolled ? "enrolled" : "not enrolled", pod.reason);
+    out += fmt::format("local {}/{} {}: {}\n", pod.workload.namespace_(), pod.workload.name(),
+                       pod.enrolled ? "enrolled" : "not enrolled", pod.reason);
   }
   Findings findings = parse_findings;
   findings.insert(findings.end(), compiled.findings.begin(), compiled.findings.end());
   for (const v1::Finding& finding : findings) {
-    out += fmt::format("{}:{} {} {} {}: {}\n", finding.file(), finding.line(), finding.severity(), finding.object(), finding.field(), finding.message());
+    out += fmt::format("{}:{} {} {} {}: {}\n", finding.file(), finding.line(), finding.severity(), finding.object(),
+                       finding.field(), finding.message());
   }
   return out;
 }

@@ -13,7 +13,8 @@ namespace {
 std::string findings_of(const Parsed& parsed) {
   std::string text;
   for (const v1::Finding& finding : parsed.findings) {
-    text += fmt::format("{} {} {} {}: {}\n", finding.line(), finding.severity(), finding.object(), finding.field(), finding.message());
+    text += fmt::format("{} {} {} {}: {}\n", finding.line(), finding.severity(), finding.object(), finding.field(),
+                        finding.message());
   }
   return text;
 }
@@ -40,14 +41,17 @@ status:
   CHECK(findings_of(parsed) ==
         "5 error Pod shop/a metadata.lables: unknown field, ignored; did you mean 'labels'?\n"
         "7 error Pod shop/a spec.nodename: unknown field, ignored; did you mean 'nodeName'?\n"
-        "11 error Pod shop/a spec.containers[0].readinessProbe.htpGet: unknown field, ignored; did you mean 'httpGet'?\n");
+        "11 error Pod shop/a spec.containers[0].readinessProbe.htpGet: unknown field, ignored; did you mean "
+        "'httpGet'?\n");
   CHECK(parsed.whole);
   REQUIRE(parsed.objects.size() == 1);
   CHECK(std::get<Pod>(parsed.objects[0]).addresses == std::vector{*IpAddress::parse("10.0.0.1")});
 }
 
 TEST_CASE("a document that is no YAML leaves the others of its file in force") {
-  const Parsed parsed = parse_here("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\nkind: [\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n");
+  const Parsed parsed = parse_here(
+      "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\nkind: [\n---\napiVersion: v1\nkind: "
+      "Namespace\nmetadata: {name: b}\n");
   CHECK(parsed.objects.size() == 2);
   CHECK_FALSE(parsed.whole);
   REQUIRE(parsed.findings.size() == 1);
@@ -75,11 +79,13 @@ spec:
 }
 
 TEST_CASE("a policy whose mode can't be read is left out, never guessed") {
-  const Parsed parsed = parse_here("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p}\nspec: {mtls: {mode: STRCT}}\n");
+  const Parsed parsed = parse_here(
+      "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p}\nspec: {mtls: {mode: STRCT}}\n");
   CHECK(parsed.objects.empty());
   CHECK_FALSE(parsed.whole);
   CHECK(findings_of(parsed) ==
-        "4 error PeerAuthentication shop/p spec.mtls.mode: must be UNSET, PERMISSIVE, STRICT or DISABLE, not 'STRCT'; the policy is left out\n");
+        "4 error PeerAuthentication shop/p spec.mtls.mode: must be UNSET, PERMISSIVE, STRICT or DISABLE, not 'STRCT'; "
+        "the policy is left out\n");
 }
 
 TEST_CASE("kinds that Leat does not read are passed over, but mesh configuration without effect is named") {
@@ -105,12 +111,38 @@ metadata: {}
 - a list
 )");
   CHECK(findings_of(parsed) ==
-        "6 warning VirtualService v kind: VirtualService of networking.istio.io is not supported yet; the object has no effect\n"
+        "6 warning VirtualService v kind: VirtualService of networking.istio.io is not supported yet; the object has "
+        "no effect\n"
         "10 warning Widget w kind: unknown kind; the object has no effect\n"
         "13 error Pod p apiVersion: must be one of: v1; not 'v2'; the object is left out\n"
         "17 error Pod  apiVersion: must be one of: v1; not ''; the object is left out\n"
         "20 error  : must be a Kubernetes object, a mapping with apiVersion, kind and metadata\n");
   CHECK(parsed.documents == 6);
+}
+
+TEST_CASE("what is no name gets into no key, file or identity") {
+  for (const char* metadata : {"{name: 'a b'}", "{name: A}", "{name: a/b}", "{name: a, namespace: ../x}",
+                               "{name: a, uid: 'x\\ny'}", "{name: ''}", "{name: {}}", "{}"}) {
+    CAPTURE(metadata);
+    const Parsed parsed = parse_here(fmt::format("apiVersion: v1\nkind: Pod\nmetadata: {}\n", metadata));
+    CHECK(parsed.objects.empty());
+    CHECK_FALSE(parsed.whole);
+    CHECK_FALSE(parsed.findings.empty());
+  }
+  CHECK(parse_here("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {serviceAccountName: a/sa/b}\n")
+            .objects.empty());
+}
+
+TEST_CASE("settings that make no sense are named, and the others hold") {
+  const Parsed parsed = parse_here(
+      "apiVersion: leat.dev/v1alpha1\nkind: Mesh\nmetadata: {name: default}\n"
+      "spec: {connectTimeout: 0s, certificateLifetime: 48h, sameNode: both, drainTimeout: 7s}\n");
+  CHECK(parsed.findings.size() == 3);
+  const v1::MeshSettings& settings = std::get<Mesh>(parsed.objects.at(0)).settings;
+  CHECK(settings.connect_timeout_ms() == 5000);
+  CHECK(settings.certificate_lifetime_s() == 12 * 3600);
+  CHECK(settings.same_node() == v1::SAME_NODE_DIRECT);
+  CHECK(settings.drain_timeout_ms() == 7000);
 }
 
 TEST_CASE("a kubectl List is its items; JSON is read like YAML") {
@@ -125,13 +157,16 @@ TEST_CASE("a kubectl List is its items; JSON is read like YAML") {
 }
 
 TEST_CASE("an object without a namespace takes the default, cluster-scoped kinds have none") {
-  const Parsed parsed = parse_here("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: n, namespace: x}\n");
+  const Parsed parsed = parse_here(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: n, namespace: "
+      "x}\n");
   CHECK(meta_of(parsed.objects.at(0)).name == Name{"shop", "p"});
   CHECK(meta_of(parsed.objects.at(1)).name == Name{"", "n"});
 }
 
 TEST_CASE("a field given twice is named, and the first one counts") {
-  const Parsed parsed = parse_here("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  nodeName: a\n  nodeName: b\n");
+  const Parsed parsed =
+      parse_here("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  nodeName: a\n  nodeName: b\n");
   CHECK(findings_of(parsed) == "6 error Pod shop/p spec.nodeName: given twice; the first one counts\n");
   CHECK(std::get<Pod>(parsed.objects.at(0)).node == "a");
 }

@@ -26,8 +26,8 @@ TEST_CASE("indexes survive save and load; a damaged store is refused") {
   CHECK(loaded->save() == slots.save());
   CHECK(loaded->hold("shop/frontend") == 1);
   CHECK(loaded->hold("new") == 2);
-  for (const char* text : {"leat-pods 2\n", "leat-pods 1\nnext 1024\n", "leat-pods 1\nnext 0\n5\n", "leat-pods 1\nnext 0\n1024 a\n",
-                           "leat-pods 1\nnext 0\n1 a\n1 b\n"}) {
+  for (const char* text : {"leat-pods 2\n", "leat-pods 1\nnext 1024\n", "leat-pods 1\nnext 0\n5\n",
+                           "leat-pods 1\nnext 0\n1024 a\n", "leat-pods 1\nnext 0\n1 a\n1 b\n"}) {
     CAPTURE(text);
     CHECK_FALSE(PodSlots::load(text));
   }
