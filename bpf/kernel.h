@@ -1,5 +1,6 @@
-// The few fields of the kernel's own structures that the programs read. Their offsets here mean nothing: each access is relocated by
-// name against the running kernel's BTF when the program is loaded (CO-RE), so no header comes from the build machine's kernel.
+// The few fields of the kernel's own structures that the programs read. Their offsets here mean nothing: each access is
+// relocated by name against the running kernel's BTF when the program is loaded (CO-RE), so no header comes from the
+// build machine's kernel.
 #pragma once
 
 #include <linux/bpf.h>
@@ -51,12 +52,12 @@ struct tcp_sock {
 
 struct seq_file;
 struct bpf_iter_meta {
-  struct seq_file *seq;
+  struct seq_file* seq;
 };
 struct bpf_iter__bpf_sk_storage_map {
-  struct bpf_iter_meta *meta;
-  struct sock *sk;
-  void *value;
+  struct bpf_iter_meta* meta;
+  struct sock* sk;
+  void* value;
 };
 
 enum sock_flags { SOCK_DONE = 1 };

@@ -1,5 +1,6 @@
 // The keys and values of every BPF map, once for kernel programs (C) and the agent (C++).
-// Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Ports are in host order. Padding is named, so that keys compare whole.
+// Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Ports are in host order. Padding is named, so that
+// keys compare whole.
 #pragma once
 
 #include <linux/types.h>
@@ -11,8 +12,8 @@
 #endif
 
 #define LEAT_PODS_MAX 1024u
-#define LEAT_POD_NONE 0xffffffffu     /* no pod; in `namespaces`: released, only its old connections are still decoded */
-#define LEAT_POD_HOST LEAT_PODS_MAX   /* the kubelet, as a client; also its row in `pending` and `counters` */
+#define LEAT_POD_NONE 0xffffffffu   /* no pod; in `namespaces`: released, only its old connections are still decoded */
+#define LEAT_POD_HOST LEAT_PODS_MAX /* the kubelet, as a client; also its row in `pending` and `counters` */
 #define LEAT_SLOTS_PER_POD 8u
 #define LEAT_SLOT(pod, role, ipv6) ((pod) * LEAT_SLOTS_PER_POD + (role) * 2u + (ipv6))
 
@@ -27,9 +28,9 @@ struct leat_ip {
 LEAT_SIZE(struct leat_ip, 16);
 
 struct leat_settings {
-  __u64 host_netns_cookie;    /* the agent's own namespace: where the kubelet lives */
-  __u64 eject_ns;             /* how long a backend that failed a direct connect is left to the proxy's judgement */
-  __u32 pending_per_pod_max;  /* handshakes that one client may have vouched for at once */
+  __u64 host_netns_cookie;   /* the agent's own namespace: where the kubelet lives */
+  __u64 eject_ns;            /* how long a backend that failed a direct connect is left to the proxy's judgement */
+  __u32 pending_per_pod_max; /* handshakes that one client may have vouched for at once */
   __u32 pad;
 };
 LEAT_SIZE(struct leat_settings, 24);
@@ -37,7 +38,7 @@ LEAT_SIZE(struct leat_settings, 24);
 #define LEAT_POD_STRICT 1u
 #define LEAT_POD_EXCLUDES_OUTBOUND 2u /* look into the exclusions at connect() */
 #define LEAT_POD_EXCLUDES_INBOUND 4u
-#define LEAT_POD_PORT_MTLS 8u         /* some port differs from the pod's mode */
+#define LEAT_POD_PORT_MTLS 8u /* some port differs from the pod's mode */
 struct leat_pod {
   __u64 netns_cookie; /* 0: an unused row */
   struct leat_ip v4;  /* all zero: the pod has none */
@@ -187,7 +188,8 @@ struct leat_edge {
 };
 LEAT_SIZE(struct leat_edge, 40);
 
-/* What a restarted agent must know of a listener: counts up for ever, names the socket that is rightfully in the slot. */
+/* What a restarted agent must know of a listener: counts up for ever, names the socket that is rightfully in the slot.
+ */
 struct leat_listener {
   __u64 epoch;
   __u64 socket; /* cookie */

@@ -32,7 +32,7 @@ struct FileIdentity {
 };
 
 FileIdentity identity_of(const std::string& path) {
-  struct stat file {};
+  struct stat file{};
   if (stat(path.c_str(), &file) != 0) return {};
   return {.device = file.st_dev, .inode = file.st_ino};
 }
@@ -135,14 +135,16 @@ Result<Capture::Impl::Maps> Capture::Impl::Maps::open(const std::string& folder)
   LEAT_TRY(auto aliases, (Table<uint32_t, leat_ip>::open(folder, "alias_addresses")));
   LEAT_TRY(auto services, (Table<leat_service_key, leat_service>::open(folder, "services")));
   LEAT_TRY(auto backends, (Table<leat_service_key, leat_backend>::open(folder, "backends")));
-  return Maps{std::move(pods),         std::move(namespaces), std::move(pod_addresses), std::move(pod_ports), std::move(excluded),
-              std::move(destinations), std::move(aliases),    std::move(services),      std::move(backends)};
+  return Maps{std::move(pods),      std::move(namespaces), std::move(pod_addresses),
+              std::move(pod_ports), std::move(excluded),   std::move(destinations),
+              std::move(aliases),   std::move(services),   std::move(backends)};
 }
 
 Result<std::unique_ptr<Capture::Impl>> Capture::Impl::open(Options options) {
   auto features = probe_features(options);
   for (const Feature& feature : features)
-    if (feature.needed && !feature.ok) return fail(ErrorCode::kUnsupported, "capture needs: {}. {}", feature.name, feature.cure);
+    if (feature.needed && !feature.ok)
+      return fail(ErrorCode::kUnsupported, "capture needs: {}. {}", feature.name, feature.cure);
 
   const std::string folder = maps_folder(options);
   LEAT_TRY(auto programs, Programs::load(options));
@@ -150,7 +152,8 @@ Result<std::unique_ptr<Capture::Impl>> Capture::Impl::open(Options options) {
   LEAT_TRY(auto listeners, ListenerTable::open(folder));
   LEAT_TRY(auto flows, FlowReader::open(folder, programs.flows_program_fd()));
   LEAT_TRY(auto numbers, Numbers::open(folder));
-  std::unique_ptr<Impl> impl(new Impl(std::move(programs), std::move(maps), std::move(listeners), std::move(flows), std::move(numbers)));
+  std::unique_ptr<Impl> impl(
+      new Impl(std::move(programs), std::move(maps), std::move(listeners), std::move(flows), std::move(numbers)));
   impl->features = std::move(features);
   LEAT_TRY_VOID(impl->write_settings(folder));
   LEAT_TRY_VOID(impl->programs_.attach());
@@ -167,7 +170,8 @@ Result<void> Capture::Impl::write_settings(const std::string& folder) {
                      .pad = 0});
 }
 
-// What an earlier agent left in force becomes ours. A pod whose namespace is gone is released; apply() captures it anew if it is wanted.
+// What an earlier agent left in force becomes ours. A pod whose namespace is gone is released; apply() captures it anew
+// if it is wanted.
 Result<void> Capture::Impl::resume() {
   std::set<uint32_t> indexes;
   const auto known = maps_.namespaces.rows();
@@ -202,10 +206,12 @@ Result<Report> Capture::Impl::apply(const Plan& plan) {
   for (const PodSpec* pod : wanted) by_uid.emplace(pod->uid, pod);
   std::vector<std::string> leaving;
   for (const auto& [uid, captured] : captured_)
-    if (const auto pod = by_uid.find(uid); pod == by_uid.end() || !is_same_pod(*pod->second, captured)) leaving.push_back(uid);
+    if (const auto pod = by_uid.find(uid); pod == by_uid.end() || !is_same_pod(*pod->second, captured))
+      leaving.push_back(uid);
   for (const std::string& uid : leaving) LEAT_TRY_VOID(release(uid));
 
-  // 2. Policy before anything is opened: exceptions for ports first, then the pods' modes that they are exceptions from.
+  // 2. Policy before anything is opened: exceptions for ports first, then the pods' modes that they are exceptions
+  // from.
   const Tables tables = build_tables(plan, wanted, report.notes);
   LEAT_TRY_VOID(maps_.pod_ports.add(tables.pod_ports));
   LEAT_TRY_VOID(maps_.excluded_networks.add(tables.excluded_networks));
@@ -231,8 +237,8 @@ Result<Report> Capture::Impl::apply(const Plan& plan) {
   LEAT_TRY_VOID(maps_.pod_addresses.remove_all_but(tables.pod_addresses));
   LEAT_TRY_VOID(maps_.pod_addresses.add(tables.pod_addresses));
 
-  // 5. Shares for the kernel: backends before the counts that lead to them, and the other way round. A slot whose backend changes is at
-  // any moment one valid backend or the other.
+  // 5. Shares for the kernel: backends before the counts that lead to them, and the other way round. A slot whose
+  // backend changes is at any moment one valid backend or the other.
   LEAT_TRY_VOID(maps_.services.remove_all_but(tables.services));
   LEAT_TRY_VOID(maps_.backends.add(tables.backends));
   LEAT_TRY_VOID(maps_.services.add(tables.services));
@@ -251,9 +257,11 @@ std::vector<const PodSpec*> Capture::Impl::wanted_pods(const Plan& plan, Report&
   std::unordered_set<IpAddress> addresses;
   for (const PodSpec& pod : plan.pods) {
     auto valid = validate(pod);
-    const bool repeated = indexes.contains(pod.index) || uids.contains(pod.uid) ||
-                          std::ranges::any_of(pod.addresses, [&](const IpAddress& address) { return addresses.contains(address); });
-    if (valid && repeated) valid = fail(ErrorCode::kConflict, "pod {}: its index, UID or address is another pod's too", pod.uid);
+    const bool repeated =
+        indexes.contains(pod.index) || uids.contains(pod.uid) ||
+        std::ranges::any_of(pod.addresses, [&](const IpAddress& address) { return addresses.contains(address); });
+    if (valid && repeated)
+      valid = fail(ErrorCode::kConflict, "pod {}: its index, UID or address is another pod's too", pod.uid);
     if (!valid) {
       report.failed_pods.push_back({pod.uid, std::move(valid).error()});
       continue;
@@ -274,8 +282,8 @@ bool Capture::Impl::is_same_pod(const PodSpec& pod, const Captured& captured) co
          identity_of(pod.netns_path) == captured.file;
 }
 
-// New connections go as if Leat were not there; old ones keep their names, and IPv6 ones their route. Connects stop first: what is
-// captured after the listeners are gone would be refused.
+// New connections go as if Leat were not there; old ones keep their names, and IPv6 ones their route. Connects stop
+// first: what is captured after the listeners are gone would be refused.
 Result<void> Capture::Impl::release(const std::string& uid) {
   const Captured pod = captured_.at(uid);
   if (const auto home = maps_.namespaces.rows().find(pod.cookie); home != maps_.namespaces.rows().end()) {
@@ -295,7 +303,8 @@ Result<void> Capture::Impl::capture(const PodSpec& pod, Report& report) {
   LEAT_TRY(const NetnsScope inside, NetnsScope::enter(pod.netns_path));
   LEAT_TRY(const uint64_t cookie, current_netns_cookie());
   if (cookie == host_cookie_)
-    return fail(ErrorCode::kInvalid, "pod {}: {} is the node's own network namespace, which is never captured", pod.uid, pod.netns_path);
+    return fail(ErrorCode::kInvalid, "pod {}: {} is the node's own network namespace, which is never captured", pod.uid,
+                pod.netns_path);
   const auto taken = [&](const auto& other) { return other.second.cookie == cookie; };
   if (std::ranges::any_of(captured_, taken))
     return fail(ErrorCode::kConflict, "pod {}: the network namespace {} is another pod's", pod.uid, pod.netns_path);
@@ -318,7 +327,8 @@ Result<void> Capture::Impl::capture(const PodSpec& pod, Report& report) {
 // The last line captures: until then the pod's connects are untouched.
 Result<void> Capture::Impl::capture_inside(const PodSpec& pod, const leat_pod& row, int netns_fd, Report& report) {
   const bool v6 = has_v6(row) && has_ingress_ifindex();
-  if (has_v6(row) && !v6) report.notes.push_back(fmt::format("pod {}: IPv6 is not captured, the kernel is older than 5.17", pod.uid));
+  if (has_v6(row) && !v6)
+    report.notes.push_back(fmt::format("pod {}: IPv6 is not captured, the kernel is older than 5.17", pod.uid));
   if (v6) LEAT_TRY_VOID(add_alias_route());
   LEAT_TRY_VOID(listeners.make_all(pod.uid, pod.index, has_v4(row), v6));
   LEAT_TRY_VOID(maps_.pods.set(pod.index, row));
@@ -326,8 +336,9 @@ Result<void> Capture::Impl::capture_inside(const PodSpec& pod, const leat_pod& r
   for (const Listener& listener : listeners.all()) {
     const uint32_t backlog = listen_backlog(listener.fd);
     if (listener.id.workload_uid() != pod.uid || backlog >= limits::kListenBacklog) continue;
-    report.notes.push_back(fmt::format("pod {}: its net.core.somaxconn lets only {} connections wait while no proxy accepts (wanted {})",
-                                       pod.uid, backlog, limits::kListenBacklog));
+    report.notes.push_back(
+        fmt::format("pod {}: its net.core.somaxconn lets only {} connections wait while no proxy accepts (wanted {})",
+                    pod.uid, backlog, limits::kListenBacklog));
     break;
   }
   return maps_.namespaces.set(row.netns_cookie, namespace_row(pod, row));
@@ -341,7 +352,8 @@ Result<void> Capture::Impl::forget_dead_namespaces() {
   std::ranges::sort(released, std::greater());
   for (size_t i = 0; i < released.size(); ++i) {
     const std::string path = maps_.namespaces.rows().at(released[i]).path;
-    if (i >= limits::kReleasedMax || !is_namespace(path, released[i])) LEAT_TRY_VOID(maps_.namespaces.erase(released[i]));
+    if (i >= limits::kReleasedMax || !is_namespace(path, released[i]))
+      LEAT_TRY_VOID(maps_.namespaces.erase(released[i]));
   }
   return {};
 }
@@ -371,7 +383,8 @@ Result<std::vector<UniqueFd>> Capture::Impl::make_sockets(const std::string& uid
   const Captured* pod = find(uid);
   if (!pod) return fail(ErrorCode::kNotFound, "pod {} is not captured on this node", uid);
   if (count == 0 || count > limits::kBrokerBatchMax)
-    return fail(ErrorCode::kInvalid, "{} sockets asked for; 1 to {} can be had at once", count, limits::kBrokerBatchMax);
+    return fail(ErrorCode::kInvalid, "{} sockets asked for; 1 to {} can be had at once", count,
+                limits::kBrokerBatchMax);
   LEAT_TRY(const NetnsScope inside, NetnsScope::enter(pod->path));
   std::vector<UniqueFd> sockets;
   while (sockets.size() < count) {
@@ -411,7 +424,9 @@ Result<std::unique_ptr<Capture>> Capture::open(Options options) {
 
 Result<Report> Capture::apply(const Plan& plan) { return impl_->apply(plan); }
 std::vector<Listener> Capture::listeners() const { return impl_->listeners.all(); }
-Result<void> Capture::adopt_listener(const v1::ListenerId& id, UniqueFd socket) { return impl_->listeners.adopt(id, std::move(socket)); }
+Result<void> Capture::adopt_listener(const v1::ListenerId& id, UniqueFd socket) {
+  return impl_->listeners.adopt(id, std::move(socket));
+}
 Result<Listener> Capture::rebuild_listener(const v1::ListenerId& id) { return impl_->rebuild_listener(id); }
 Result<std::vector<Listener>> Capture::rebuild_missing() { return impl_->rebuild_missing(); }
 Result<void> Capture::close_slots() { return impl_->listeners.close_slots(); }
@@ -419,7 +434,9 @@ Result<void> Capture::open_slots() { return impl_->listeners.open_slots(); }
 Result<std::vector<UniqueFd>> Capture::make_sockets(const std::string& pod_uid, bool ipv6, uint32_t count) {
   return impl_->make_sockets(pod_uid, ipv6, count);
 }
-Result<std::vector<UntouchedFlow>> Capture::untouched_flows(const std::string& pod_uid) { return impl_->untouched_flows(pod_uid); }
+Result<std::vector<UntouchedFlow>> Capture::untouched_flows(const std::string& pod_uid) {
+  return impl_->untouched_flows(pod_uid);
+}
 Result<std::vector<DirectFlow>> Capture::direct_flows() { return impl_->flows.open_flows(); }
 int Capture::closed_flows_fd() const { return impl_->flows.closed_fd(); }
 std::vector<DirectFlow> Capture::take_closed_flows() { return impl_->flows.take_closed(); }

@@ -1,9 +1,10 @@
 // Capture: everything that Leat has in the kernel of one node, behind one class.
 //
-// Owns the BPF programs, links and maps (pinned, so that they outlive the agent), the listeners inside pods' network namespaces, the IPv6
-// alias route there, and the broker that makes sockets in those namespaces. Used by the agent alone. It knows indexes, ids and addresses;
-// Services, policies and Kubernetes are compiled away before a Plan gets here. One thread; not thread-safe: calls move the calling thread
-// into pods' network namespaces and back. docs: architecture.md, "Capture: the address is the key".
+// Owns the BPF programs, links and maps (pinned, so that they outlive the agent), the listeners inside pods' network
+// namespaces, the IPv6 alias route there, and the broker that makes sockets in those namespaces. Used by the agent
+// alone. It knows indexes, ids and addresses; Services, policies and Kubernetes are compiled away before a Plan gets
+// here. One thread; not thread-safe: calls move the calling thread into pods' network namespaces and back. docs:
+// architecture.md, "Capture: the address is the key".
 #pragma once
 
 #include <chrono>
@@ -36,19 +37,20 @@ struct Exclusions {
 
 struct PodSpec {
   std::string uid;
-  uint32_t index = 0;                 // 0 … 1023, the pod's row in every map; not reused while the pod is in the plan
-  std::vector<IpAddress> addresses;   // at most one of each family
-  std::string netns_path;             // a file that is the pod's network namespace
+  uint32_t index = 0;                // 0 … 1023, the pod's row in every map; not reused while the pod is in the plan
+  std::vector<IpAddress> addresses;  // at most one of each family
+  std::string netns_path;            // a file that is the pod's network namespace
   bool strict = false;
   std::map<uint16_t, v1::MtlsMode> port_mtls;  // exceptions to `strict`, by the application's port
-  Exclusions outbound;                // destination ports and addresses that connect() leaves alone
+  Exclusions outbound;                         // destination ports and addresses that connect() leaves alone
   Exclusions inbound;                 // local ports, and client addresses, that reach the application untouched
   std::vector<uint16_t> probe_ports;  // where the kubelet may come in plaintext under STRICT
 };
 
-// An id and the address that it stands for. Several ids may have one address ("remote endpoints only"), one of them as destination.
+// An id and the address that it stands for. Several ids may have one address ("remote endpoints only"), one of them as
+// destination.
 struct AliasSpec {
-  uint32_t id = 0;           // 0 … LEAT_ALIAS_ID_MAX
+  uint32_t id = 0;  // 0 … LEAT_ALIAS_ID_MAX
   IpAddress address;
   bool destination = false;  // connect() to `address` is rewritten to this id; otherwise the id is only ever decoded
 };
@@ -59,7 +61,8 @@ struct DirectBackend {
   uint32_t pod_index = 0;
 };
 
-// One destination port that needs nothing of user space: the kernel takes the local endpoints' share of its connections.
+// One destination port that needs nothing of user space: the kernel takes the local endpoints' share of its
+// connections.
 struct DirectService {
   uint32_t alias_id = 0;
   uint16_t port = 0;  // as the application asks for it
@@ -100,13 +103,13 @@ struct DirectFlow {
   uint32_t backend_pod = 0;
   uint32_t alias_id = 0;
   SocketAddress client;
-  SocketAddress requested;  // what the application asked for
-  SocketAddress backend;    // where it went
+  SocketAddress requested;      // what the application asked for
+  SocketAddress backend;        // where it went
   uint64_t bytes_sent = 0;      // payload, by the client
   uint64_t bytes_received = 0;  // payload, by the client
   std::chrono::system_clock::time_point opened;
   std::chrono::system_clock::time_point closed;  // epoch: still open
-  int error = 0;  // closed ones: errno of the socket; 0: closed in order
+  int error = 0;                                 // closed ones: errno of the socket; 0: closed in order
   bool established = false;
 };
 
@@ -120,7 +123,8 @@ struct UntouchedFlow {
   uint64_t inode = 0;
 };
 
-// Totals of kernel-direct connections between two pods by one destination; they survive agent restarts and end with either pod.
+// Totals of kernel-direct connections between two pods by one destination; they survive agent restarts and end with
+// either pod.
 struct DirectEdge {
   uint32_t client_pod = 0;
   uint32_t backend_pod = 0;
@@ -155,46 +159,52 @@ struct Feature {
 // What this kernel offers. Needs CAP_BPF; changes nothing.
 std::vector<Feature> probe_features(const Options& options);
 
-// Removes every pin, link, listener slot and route that any agent left under `options`, then looks whether anything is left: an error
-// names it. Works without a Capture; established connections through IPv6 aliases end with it.
+// Removes every pin, link, listener slot and route that any agent left under `options`, then looks whether anything is
+// left: an error names it. Works without a Capture; established connections through IPv6 aliases end with it.
 Result<void> uninstall(const Options& options);
 
 class Capture {
  public:
-  // Loads the programs and attaches them, or takes over what an earlier agent pinned, with no moment uncaptured. Fails, naming cgroup,
-  // program and cure, where a foreign cgroup program would be silenced or would refuse ours. Destroying the object leaves all in force.
+  // Loads the programs and attaches them, or takes over what an earlier agent pinned, with no moment uncaptured. Fails,
+  // naming cgroup, program and cure, where a foreign cgroup program would be silenced or would refuse ours. Destroying
+  // the object leaves all in force.
   static Result<std::unique_ptr<Capture>> open(Options options);
   ~Capture();
 
-  // Makes the kernel be as `plan` says. Idempotent: only differences are written. Strictness goes in before anything is opened; a new pod
-  // is captured only when its listeners and its inbound program are in place. One pod's failure leaves the others alone.
-  // An error means that the maps themselves failed (full, or taken away).
+  // Makes the kernel be as `plan` says. Idempotent: only differences are written. Strictness goes in before anything is
+  // opened; a new pod is captured only when its listeners and its inbound program are in place. One pod's failure
+  // leaves the others alone. An error means that the maps themselves failed (full, or taken away).
   Result<Report> apply(const Plan& plan);
 
-  // ---- listeners. One a role and family a pod; made by apply() for new pods, with epoch 1 or the next one never used for that place.
+  // ---- listeners. One a role and family a pod; made by apply() for new pods, with epoch 1 or the next one never used
+  // for that place.
 
   [[nodiscard]] std::vector<Listener> listeners() const;
-  // Takes over a listener that a proxy held for us. Refused unless it is the very socket that the kernel's slot or record names.
+  // Takes over a listener that a proxy held for us. Refused unless it is the very socket that the kernel's slot or
+  // record names.
   Result<void> adopt_listener(const v1::ListenerId& id, UniqueFd socket);
-  // Replaces a dead listener. `id` names the one that died; if it has been replaced already, the present one is returned.
+  // Replaces a dead listener. `id` names the one that died; if it has been replaced already, the present one is
+  // returned.
   Result<Listener> rebuild_listener(const v1::ListenerId& id);
   // Makes anew every listener that nobody has given back since a restart. Returns the new ones.
   Result<std::vector<Listener>> rebuild_missing();
 
-  // No proxy for too long: empties every listener slot. PERMISSIVE pods go untouched, STRICT ones are refused, at once. Idempotent.
+  // No proxy for too long: empties every listener slot. PERMISSIVE pods go untouched, STRICT ones are refused, at once.
+  // Idempotent.
   Result<void> close_slots();
   // A proxy is here again. Idempotent.
   Result<void> open_slots();
 
-  // ---- the broker: `count` (1 … 32) unconnected, non-blocking TCP sockets of the pod's namespace, marked as the proxy's for this pod.
+  // ---- the broker: `count` (1 … 32) unconnected, non-blocking TCP sockets of the pod's namespace, marked as the
+  // proxy's for this pod.
   Result<std::vector<UniqueFd>> make_sockets(const std::string& pod_uid, bool ipv6, uint32_t count);
 
   // ---- flows and numbers
 
   Result<std::vector<UntouchedFlow>> untouched_flows(const std::string& pod_uid);
   Result<std::vector<DirectFlow>> direct_flows();
-  [[nodiscard]] int closed_flows_fd() const;     // readable (epoll) when direct flows have closed
-  std::vector<DirectFlow> take_closed_flows();   // never blocks
+  [[nodiscard]] int closed_flows_fd() const;    // readable (epoll) when direct flows have closed
+  std::vector<DirectFlow> take_closed_flows();  // never blocks
   Result<std::vector<DirectEdge>> direct_edges();
   Result<std::vector<CounterValue>> counters();  // zero ones are left out
   Result<std::vector<MapFill>> map_fills();

@@ -43,13 +43,14 @@ Result<Cgroup> open_cgroup(const std::string& path) {
   cgroup.fd.reset(open(cgroup.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.fd) return fail_errno(errno, "opening cgroup {}", cgroup.path);
 
-  struct statfs filesystem {};
-  struct stat folder {};
+  struct statfs filesystem{};
+  struct stat folder{};
   if (fstatfs(cgroup.fd.get(), &filesystem) != 0 || fstat(cgroup.fd.get(), &folder) != 0)
     return fail_errno(errno, "asking about cgroup {}", cgroup.path);
   if (filesystem.f_type != CGROUP2_SUPER_MAGIC) {
     return fail(ErrorCode::kUnsupported,
-                "{} is not on a cgroup2 file system: mount one (pure or hybrid) and let the pods' processes live in it", cgroup.path);
+                "{} is not on a cgroup2 file system: mount one (pure or hybrid) and let the pods' processes live in it",
+                cgroup.path);
   }
   cgroup.id = folder.st_ino;
   return cgroup;
@@ -70,11 +71,14 @@ Result<void> check_no_foreign_program(const Cgroup& cgroup, bpf_attach_type type
     if (!at) break;  // above the mount: all ancestors have been asked
     LEAT_TRY(const auto attached, query(at->fd.get(), at->path, type));
     if (attached.ids.empty() || (attached.flags & BPF_F_ALLOW_MULTI)) continue;
-    return fail(ErrorCode::kConflict,
-                "cgroup {} has BPF program '{}' (id {}) at {}, attached without BPF_F_ALLOW_MULTI: attaching Leat's to {} would be refused or "
-                "would silence it. Have its owner attach it with BPF_F_ALLOW_MULTI or by a link, or detach it (bpftool cgroup "
-                "detach {} {} id {})",
-                at->path, program_name(attached.ids.front()), attached.ids.front(), hook, cgroup.path, at->path, hook, attached.ids.front());
+    return fail(
+        ErrorCode::kConflict,
+        "cgroup {} has BPF program '{}' (id {}) at {}, attached without BPF_F_ALLOW_MULTI: attaching Leat's to {} "
+        "would be refused or "
+        "would silence it. Have its owner attach it with BPF_F_ALLOW_MULTI or by a link, or detach it (bpftool cgroup "
+        "detach {} {} id {})",
+        at->path, program_name(attached.ids.front()), attached.ids.front(), hook, cgroup.path, at->path, hook,
+        attached.ids.front());
   }
   return {};
 }

@@ -14,7 +14,7 @@ namespace leat::capture {
 struct Cgroup {
   std::string path;  // canonical
   UniqueFd fd;
-  uint64_t id = 0;   // the kernel's, as links name it
+  uint64_t id = 0;  // the kernel's, as links name it
 };
 
 // An error says what is wrong with the path: not there, or not on a cgroup2 mount.
@@ -29,8 +29,8 @@ std::string program_name(uint32_t id);
 // Ids of the programs attached to this very cgroup.
 Result<std::vector<uint32_t>> attached_programs(const Cgroup& cgroup, bpf_attach_type type);
 
-// Refuses, naming cgroup, program and cure, where attaching at `cgroup` would be refused by, or would silence, somebody else's program:
-// one without BPF_F_ALLOW_MULTI here or at any ancestor.
+// Refuses, naming cgroup, program and cure, where attaching at `cgroup` would be refused by, or would silence, somebody
+// else's program: one without BPF_F_ALLOW_MULTI here or at any ancestor.
 Result<void> check_no_foreign_program(const Cgroup& cgroup, bpf_attach_type type, const std::string& hook);
 
 }  // namespace leat::capture

@@ -45,7 +45,7 @@ Feature cgroup_feature(const char* what, const std::string& path) {
 // The nearest folder that exists: ours is made later.
 bool is_on_bpffs(std::filesystem::path path) {
   while (!path.empty() && path.has_relative_path() && !std::filesystem::exists(path)) path = path.parent_path();
-  struct statfs filesystem {};
+  struct statfs filesystem{};
   return statfs(path.c_str(), &filesystem) == 0 && filesystem.f_type == BPF_FS_MAGIC;
 }
 
@@ -57,12 +57,18 @@ std::vector<Feature> probe_features(const Options& options) {
   std::vector<Feature> features{
       cgroup_feature("the pods", options.pods_cgroup),
       cgroup_feature("the agent", options.agent_cgroup),
-      {.name = "BPF file system", .ok = is_on_bpffs(options.bpffs), .needed = true, .cure = "mount -t bpf none " + options.bpffs},
+      {.name = "BPF file system",
+       .ok = is_on_bpffs(options.bpffs),
+       .needed = true,
+       .cure = "mount -t bpf none " + options.bpffs},
       {.name = "kernel type information (BTF)",
        .ok = std::filesystem::exists("/sys/kernel/btf/vmlinux"),
        .needed = true,
        .cure = "use a kernel built with CONFIG_DEBUG_INFO_BTF"},
-      {.name = "sk_lookup programs", .ok = has_program(BPF_PROG_TYPE_SK_LOOKUP), .needed = true, .cure = "use kernel 5.9 or later"},
+      {.name = "sk_lookup programs",
+       .ok = has_program(BPF_PROG_TYPE_SK_LOOKUP),
+       .needed = true,
+       .cure = "use kernel 5.9 or later"},
       {.name = "network namespace cookies at connect()",
        .ok = has_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_get_netns_cookie),
        .needed = true,
@@ -75,7 +81,10 @@ std::vector<Feature> probe_features(const Options& options) {
        .ok = current_netns_cookie().has_value(),
        .needed = true,
        .cure = "use kernel 5.14 or later"},
-      {.name = "BPF ring buffer", .ok = has_map(BPF_MAP_TYPE_RINGBUF), .needed = true, .cure = "use kernel 5.8 or later"},
+      {.name = "BPF ring buffer",
+       .ok = has_map(BPF_MAP_TYPE_RINGBUF),
+       .needed = true,
+       .cure = "use kernel 5.8 or later"},
       {.name = "ingress interface in sk_lookup (IPv6 capture)",
        .ok = has_ingress_ifindex(),
        .needed = false,

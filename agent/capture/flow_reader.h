@@ -1,4 +1,5 @@
-// Kernel-direct connections: those that are there, by the iterator over their sockets' records, and those that closed, by the ring buffer.
+// Kernel-direct connections: those that are there, by the iterator over their sockets' records, and those that closed,
+// by the ring buffer.
 #pragma once
 
 #include <memory>

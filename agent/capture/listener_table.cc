@@ -76,9 +76,10 @@ Result<void> ListenerTable::fill(uint32_t slot, const Place& place) {
 
 Result<uint32_t> ListenerTable::slot_of(const v1::ListenerId& id) const {
   for (const auto& [slot, place] : places_)
-    if (place.id.workload_uid() == id.workload_uid() && place.id.role() == id.role() && place.id.ipv6() == id.ipv6()) return slot;
-  return fail(ErrorCode::kNotFound, "pod {} has no {} listener of role {}", id.workload_uid(), id.ipv6() ? "IPv6" : "IPv4",
-              static_cast<int>(id.role()));
+    if (place.id.workload_uid() == id.workload_uid() && place.id.role() == id.role() && place.id.ipv6() == id.ipv6())
+      return slot;
+  return fail(ErrorCode::kNotFound, "pod {} has no {} listener of role {}", id.workload_uid(),
+              id.ipv6() ? "IPv6" : "IPv4", static_cast<int>(id.role()));
 }
 
 Result<void> ListenerTable::adopt(const v1::ListenerId& id, UniqueFd socket) {
@@ -87,8 +88,8 @@ Result<void> ListenerTable::adopt(const v1::ListenerId& id, UniqueFd socket) {
   LEAT_TRY(const uint64_t cookie, socket_cookie(socket.get()));
   const auto record = records_.find(slot);
   if (!record || record->epoch != id.epoch() || record->socket != cookie) {
-    return fail(ErrorCode::kDenied, "what was given as listener of pod {}, role {}, epoch {} is not that socket", id.workload_uid(),
-                static_cast<int>(id.role()), id.epoch());
+    return fail(ErrorCode::kDenied, "what was given as listener of pod {}, role {}, epoch {} is not that socket",
+                id.workload_uid(), static_cast<int>(id.role()), id.epoch());
   }
   if (!place.socket) place.socket = std::move(socket);
   return fill(slot, place);

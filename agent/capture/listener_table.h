@@ -1,5 +1,5 @@
-// The listeners of all pods: which socket is rightfully in which slot. The epochs and cookies are in a pinned map, so that a restarted agent
-// knows a listener that a proxy gives back from one that a proxy made up.
+// The listeners of all pods: which socket is rightfully in which slot. The epochs and cookies are in a pinned map, so
+// that a restarted agent knows a listener that a proxy gives back from one that a proxy made up.
 #pragma once
 
 #include <map>

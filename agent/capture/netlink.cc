@@ -25,7 +25,8 @@ Result<void> netlink_request(int protocol, const nlmsghdr* request, const std::f
     if (received < 0 && errno == EINTR) continue;
     if (received < 0) return fail_errno(errno, "reading a netlink reply");
     auto left = static_cast<unsigned>(received);
-    for (auto* reply = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(reply, left); reply = NLMSG_NEXT(reply, left)) {
+    for (auto* reply = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(reply, left);
+         reply = NLMSG_NEXT(reply, left)) {
       if (reply->nlmsg_type == NLMSG_DONE) return {};
       if (reply->nlmsg_type == NLMSG_ERROR) {
         const int error = -static_cast<const nlmsgerr*>(NLMSG_DATA(reply))->error;

@@ -10,7 +10,8 @@
 
 namespace leat::capture {
 
-// Sends `request` (complete, with its length) and calls `each` for every reply until the acknowledgement, error or end of the dump.
+// Sends `request` (complete, with its length) and calls `each` for every reply until the acknowledgement, error or end
+// of the dump.
 Result<void> netlink_request(int protocol, const nlmsghdr* request, const std::function<void(const nlmsghdr&)>& each);
 
 template <typename Visit>

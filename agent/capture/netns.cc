@@ -25,7 +25,8 @@ Result<NetnsScope> NetnsScope::enter(const std::string& path) {
 }
 
 NetnsScope::~NetnsScope() {
-  if (home_) LEAT_CHECK(setns(home_.get(), CLONE_NEWNET) == 0, "the agent could not return to its own network namespace");
+  if (home_)
+    LEAT_CHECK(setns(home_.get(), CLONE_NEWNET) == 0, "the agent could not return to its own network namespace");
 }
 
 Result<uint64_t> current_netns_cookie() {
@@ -58,7 +59,9 @@ struct RouteRequest {
 
 Result<void> change_route(uint16_t type, uint16_t flags) {
   RouteRequest request;
-  request.header = {.nlmsg_len = sizeof request, .nlmsg_type = type, .nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags)};
+  request.header = {.nlmsg_len = sizeof request,
+                    .nlmsg_type = type,
+                    .nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags)};
   request.route = {.rtm_family = AF_INET6,
                    .rtm_dst_len = kPrefixBits,
                    .rtm_table = RT_TABLE_LOCAL,
@@ -86,7 +89,9 @@ Result<void> remove_alias_route() {
 
 Result<bool> has_alias_route() {
   struct {
-    nlmsghdr header{.nlmsg_len = sizeof(nlmsghdr) + sizeof(rtmsg), .nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP};
+    nlmsghdr header{.nlmsg_len = sizeof(nlmsghdr) + sizeof(rtmsg),
+                    .nlmsg_type = RTM_GETROUTE,
+                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP};
     rtmsg route{.rtm_family = AF_INET6};
   } request;
   const RouteRequest wanted;

@@ -45,7 +45,11 @@ Result<Numbers> Numbers::open(const std::string& maps_folder) {
     uint32_t size = sizeof info;
     if (!fd || bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0)
       return fail_errno(errno, "opening the pinned map {}/{}", maps_folder, name);
-    watched.push_back({.fd = std::move(fd), .name = name, .capacity = info.max_entries, .key_bytes = info.key_size, .when_full = when_full});
+    watched.push_back({.fd = std::move(fd),
+                       .name = name,
+                       .capacity = info.max_entries,
+                       .key_bytes = info.key_size,
+                       .when_full = when_full});
   }
   return Numbers(std::move(counter_map), std::move(edge_map), std::move(watched));
 }
@@ -96,7 +100,8 @@ Result<std::vector<MapFill>> Numbers::map_fills() const {
     MapFill fill{.name = map.name, .entries = 0, .capacity = map.capacity, .when_full = map.when_full};
     std::vector<char> key(map.key_bytes);
     std::vector<char> next(map.key_bytes);
-    for (const void* before = nullptr; fill.entries < map.capacity && bpf_map_get_next_key(map.fd.get(), before, next.data()) == 0;
+    for (const void* before = nullptr;
+         fill.entries < map.capacity && bpf_map_get_next_key(map.fd.get(), before, next.data()) == 0;
          before = key.data()) {
       std::swap(key, next);
       ++fill.entries;
@@ -114,7 +119,8 @@ void Numbers::forget_pod(uint32_t pod_index) {
   auto node = row(LEAT_POD_HOST);
   if (leaving.empty() || node.size() != leaving.size()) return;
   for (size_t cpu = 0; cpu < node.size(); ++cpu)
-    for (size_t reason = 0; reason < LEAT_COUNTERS_TOTAL; ++reason) node[cpu].by_reason[reason] += leaving[cpu].by_reason[reason];
+    for (size_t reason = 0; reason < LEAT_COUNTERS_TOTAL; ++reason)
+      node[cpu].by_reason[reason] += leaving[cpu].by_reason[reason];
   const uint32_t host = LEAT_POD_HOST;
   (void)bpf_map_update_elem(counters_.get(), &host, node.data(), BPF_ANY);
   std::ranges::fill(leaving, leat_counters{});

@@ -57,24 +57,27 @@ Result<void> make_pin_folders(const Options& options) {
     std::filesystem::create_directories(folder, error);
     if (error) return fail_errno(error.value(), "making the folder {}", folder);
   }
-  struct statfs filesystem {};
+  struct statfs filesystem{};
   if (statfs(options.bpffs.c_str(), &filesystem) != 0) return fail_errno(errno, "asking about {}", options.bpffs);
   if (filesystem.f_type == BPF_FS_MAGIC) return {};
-  return fail(ErrorCode::kInvalid, "{} is not on a BPF file system: mount one there (mount -t bpf none DIR)", options.bpffs);
+  return fail(ErrorCode::kInvalid, "{} is not on a BPF file system: mount one there (mount -t bpf none DIR)",
+              options.bpffs);
 }
 
 template <typename Skeleton>
 Result<void> load_skeleton(Skeleton* skeleton, int (*load)(Skeleton*), std::string_view name, const Options& options) {
   const int error = skeleton ? load(skeleton) : -errno;
   if (error == 0) return {};
-  return fail_errno(-error,
-                    "loading the BPF programs '{}' (where maps of another version are pinned under {}, `leat uninstall` first; the "
-                    "log at level debug has the verifier's words)",
-                    name, options.bpffs);
+  return fail_errno(
+      -error,
+      "loading the BPF programs '{}' (where maps of another version are pinned under {}, `leat uninstall` first; the "
+      "log at level debug has the verifier's words)",
+      name, options.bpffs);
 }
 
-constexpr bpf_attach_type kHookTypes[] = {BPF_CGROUP_INET4_CONNECT,     BPF_CGROUP_INET6_CONNECT,     BPF_CGROUP_INET4_GETPEERNAME,
-                                          BPF_CGROUP_INET6_GETPEERNAME, BPF_CGROUP_INET4_GETSOCKNAME, BPF_CGROUP_INET6_GETSOCKNAME,
+constexpr bpf_attach_type kHookTypes[] = {BPF_CGROUP_INET4_CONNECT,     BPF_CGROUP_INET6_CONNECT,
+                                          BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME,
+                                          BPF_CGROUP_INET4_GETSOCKNAME, BPF_CGROUP_INET6_GETSOCKNAME,
                                           BPF_CGROUP_SOCK_OPS};
 
 uint32_t program_id(int fd) {
@@ -104,8 +107,8 @@ Result<void> end_link(const std::string& pin) {
 
 // One cgroup hook: what is attached where, under which pin.
 struct Hook {
-  const char* name;      // of the pin
-  const char* attach;    // as bpftool names the attach type
+  const char* name;    // of the pin
+  const char* attach;  // as bpftool names the attach type
   bpf_attach_type type;
   int program_fd;
   const Cgroup* cgroup;  // nullptr: not wanted with these options
@@ -130,8 +133,10 @@ struct Programs::Loaded {
         {"getsockname4", "getsockname4", BPF_CGROUP_INET4_GETSOCKNAME, fd(names->progs.leat_getsockname4), &pods},
         {"getsockname6", "getsockname6", BPF_CGROUP_INET6_GETSOCKNAME, fd(names->progs.leat_getsockname6), &pods},
         {"sockops_pods", "sock_ops", BPF_CGROUP_SOCK_OPS, fd(sockops->progs.leat_sockops), &pods},
-        {"sockops_agent", "sock_ops", BPF_CGROUP_SOCK_OPS, fd(sockops->progs.leat_sockops), is_within(agent, pods) ? nullptr : &agent},
-        {"sockops_kubelet", "sock_ops", BPF_CGROUP_SOCK_OPS, fd(sockops->progs.leat_sockops_kubelet), kubelet ? &*kubelet : nullptr},
+        {"sockops_agent", "sock_ops", BPF_CGROUP_SOCK_OPS, fd(sockops->progs.leat_sockops),
+         is_within(agent, pods) ? nullptr : &agent},
+        {"sockops_kubelet", "sock_ops", BPF_CGROUP_SOCK_OPS, fd(sockops->progs.leat_sockops_kubelet),
+         kubelet ? &*kubelet : nullptr},
         {"connect4", "connect4", BPF_CGROUP_INET4_CONNECT, fd(connect->progs.leat_connect4), &pods},
         {"connect6", "connect6", BPF_CGROUP_INET6_CONNECT, fd(connect->progs.leat_connect6), &pods},
     };
@@ -218,7 +223,8 @@ Result<void> Programs::attach() {
     LEAT_TRY(const bool taken_over, loaded_->take_over(hook));
     if (!taken_over) LEAT_TRY_VOID(loaded_->attach_anew(hook));
     if (!loaded_->is_attached(hook)) {
-      return fail(ErrorCode::kSystem, "the kernel does not list {} at cgroup {} after attaching it; nothing more is attached", hook.name,
+      return fail(ErrorCode::kSystem,
+                  "the kernel does not list {} at cgroup {} after attaching it; nothing more is attached", hook.name,
                   hook.cgroup->path);
     }
   }
@@ -294,9 +300,12 @@ std::vector<std::string> attached_program_names(const Options& options) {
 std::vector<Error> remove_all_pins(const Options& options) {
   std::vector<std::string> links;
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(links_folder(options), ignored)) links.push_back(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(links_folder(options), ignored))
+    links.push_back(entry.path());
   // Connects and inbound programs first: nobody may be captured who can't see true names.
-  const auto is_name_hook = [](const std::string& pin) { return pin.contains("/getpeername") || pin.contains("/getsockname"); };
+  const auto is_name_hook = [](const std::string& pin) {
+    return pin.contains("/getpeername") || pin.contains("/getsockname");
+  };
   std::ranges::sort(links, {}, is_name_hook);
 
   std::vector<Error> errors;

@@ -23,12 +23,14 @@ std::string links_folder(const Options& options);
 
 class Programs {
  public:
-  // Loads everything but the pods' inbound programs; nothing runs yet. Maps that are pinned already are used as they are.
+  // Loads everything but the pods' inbound programs; nothing runs yet. Maps that are pinned already are used as they
+  // are.
   static Result<Programs> load(const Options& options);
   Programs(Programs&&) noexcept;
   ~Programs();
 
-  // Puts the programs to work: names before connects, each checked. A pinned link gets the new program in place, with no gap.
+  // Puts the programs to work: names before connects, each checked. A pinned link gets the new program in place, with
+  // no gap.
   Result<void> attach();
 
   // Loads and attaches the inbound program of one pod, or replaces the one that is there.

@@ -16,14 +16,17 @@ namespace leat::capture {
 
 namespace {
 
-constexpr uint32_t kConnectedStates = (1u << BPF_TCP_ESTABLISHED) | (1u << BPF_TCP_SYN_SENT) | (1u << BPF_TCP_FIN_WAIT1) | (1u << BPF_TCP_FIN_WAIT2) |
+constexpr uint32_t kConnectedStates = (1u << BPF_TCP_ESTABLISHED) | (1u << BPF_TCP_SYN_SENT) |
+                                      (1u << BPF_TCP_FIN_WAIT1) | (1u << BPF_TCP_FIN_WAIT2) |
                                       (1u << BPF_TCP_CLOSE_WAIT) | (1u << BPF_TCP_LAST_ACK) | (1u << BPF_TCP_CLOSING);
 
 // "All TCP sockets of a family, with their tcp_info and with what these two socket-storage maps hold of them."
 struct DiagRequest {
-  nlmsghdr header{.nlmsg_len = sizeof(DiagRequest), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP};
+  nlmsghdr header{
+      .nlmsg_len = sizeof(DiagRequest), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP};
   inet_diag_req_v2 sockets{};
-  nlattr storages{.nla_len = sizeof(nlattr) + 2 * sizeof(Storage), .nla_type = INET_DIAG_REQ_SK_BPF_STORAGES | NLA_F_NESTED};
+  nlattr storages{.nla_len = sizeof(nlattr) + 2 * sizeof(Storage),
+                  .nla_type = INET_DIAG_REQ_SK_BPF_STORAGES | NLA_F_NESTED};
   struct Storage {
     nlattr attribute{.nla_len = sizeof(Storage), .nla_type = SK_DIAG_BPF_STORAGE_REQ_MAP_FD};
     int32_t map_fd = -1;
@@ -41,17 +44,19 @@ IpAddress address_of(const inet_diag_msg& message, const __be32 (&words)[4]) {
 bool is_inside_the_pod(const IpAddress& address) {
   if (address.is_loopback()) return true;
   const in6_addr* bytes = reinterpret_cast<const in6_addr*>(address.bytes().data());
-  return bytes->s6_addr32[0] == htonl(LEAT_ALIAS6_WORD0) && ntohl(bytes->s6_addr32[1]) >> 16 == LEAT_ALIAS6_DESTINATION_WORD1 >> 16;
+  return bytes->s6_addr32[0] == htonl(LEAT_ALIAS6_WORD0) &&
+         ntohl(bytes->s6_addr32[1]) >> 16 == LEAT_ALIAS6_DESTINATION_WORD1 >> 16;
 }
 
 // Whether one of the maps that were asked for knows the socket: then the reply nests a value in its storages.
 bool has_storage(const rtattr& storages) {
   bool found = false;
-  for_each_attribute(static_cast<const rtattr*>(RTA_DATA(&storages)), RTA_PAYLOAD(&storages), [&](const rtattr& storage) {
-    for_each_attribute(static_cast<const rtattr*>(RTA_DATA(&storage)), RTA_PAYLOAD(&storage), [&](const rtattr& part) {
-      found |= (part.rta_type & NLA_TYPE_MASK) == SK_DIAG_BPF_STORAGE_MAP_VALUE;
-    });
-  });
+  for_each_attribute(
+      static_cast<const rtattr*>(RTA_DATA(&storages)), RTA_PAYLOAD(&storages), [&](const rtattr& storage) {
+        for_each_attribute(
+            static_cast<const rtattr*>(RTA_DATA(&storage)), RTA_PAYLOAD(&storage),
+            [&](const rtattr& part) { found |= (part.rta_type & NLA_TYPE_MASK) == SK_DIAG_BPF_STORAGE_MAP_VALUE; });
+      });
   return found;
 }
 
@@ -67,7 +72,9 @@ Listed read_socket(const nlmsghdr& reply, const inet_diag_msg& message) {
   const size_t attribute_bytes = reply.nlmsg_len - NLMSG_LENGTH(sizeof message);
   for_each_attribute(reinterpret_cast<const rtattr*>(&message + 1), attribute_bytes, [&](const rtattr& attribute) {
     switch (attribute.rta_type & NLA_TYPE_MASK) {
-      case INET_DIAG_SK_BPF_STORAGES: listed.ours |= has_storage(attribute); break;
+      case INET_DIAG_SK_BPF_STORAGES:
+        listed.ours |= has_storage(attribute);
+        break;
       case INET_DIAG_INFO: {
         tcp_info info{};
         std::memcpy(&info, RTA_DATA(&attribute), std::min<size_t>(sizeof info, RTA_PAYLOAD(&attribute)));
@@ -75,7 +82,8 @@ Listed read_socket(const nlmsghdr& reply, const inet_diag_msg& message) {
         listed.flow.bytes_received = info.tcpi_bytes_received;
         break;
       }
-      default: break;
+      default:
+        break;
     }
   });
   listed.ours |= is_inside_the_pod(listed.flow.remote.ip);

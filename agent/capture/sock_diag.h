@@ -7,7 +7,8 @@
 
 namespace leat::capture {
 
-// Of the namespace that the calling thread is in. Left out: loopback, aliases, and sockets with a mark or a direct flow's record.
+// Of the namespace that the calling thread is in. Left out: loopback, aliases, and sockets with a mark or a direct
+// flow's record.
 Result<std::vector<UntouchedFlow>> list_untouched(int marks_fd, int flows_fd);
 
 }  // namespace leat::capture

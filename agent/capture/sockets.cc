@@ -27,7 +27,8 @@ Result<UniqueFd> make_socket(bool ipv6) {
   if (!made) return fail_errno(errno, "making an {} socket in a pod", ipv6 ? "IPv6" : "IPv4");
   if (ipv6) {
     LEAT_TRY_VOID(set_option(made.get(), IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY"));
-    LEAT_TRY_VOID(set_option(made.get(), IPPROTO_IPV6, IPV6_FREEBIND, "IPV6_FREEBIND"));  // aliases are local by a route only
+    LEAT_TRY_VOID(
+        set_option(made.get(), IPPROTO_IPV6, IPV6_FREEBIND, "IPV6_FREEBIND"));  // aliases are local by a route only
   }
   return made;
 }
@@ -48,11 +49,14 @@ Result<void> bind_listener(int socket, v1::ListenerRole role, bool ipv6) {
     address.sin6_addr.s6_addr32[3] = htonl(host_part);
     bound = bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   } else {
-    const sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(LEAT_LISTENER_PORT), .sin_addr = {htonl(LEAT_LISTENER_NET | host_part)}};
+    const sockaddr_in address{.sin_family = AF_INET,
+                              .sin_port = htons(LEAT_LISTENER_PORT),
+                              .sin_addr = {htonl(LEAT_LISTENER_NET | host_part)}};
     bound = bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   }
   if (bound == 0) return {};
-  return fail_errno(errno, "binding a listener to {}{}, port {} (is the pod's loopback interface up, and the port free?)",
+  return fail_errno(errno,
+                    "binding a listener to {}{}, port {} (is the pod's loopback interface up, and the port free?)",
                     ipv6 ? "fd6c:6561:7400:f::" : "127.127.0.", host_part, LEAT_LISTENER_PORT);
 }
 
@@ -60,7 +64,8 @@ Result<void> bind_listener(int socket, v1::ListenerRole role, bool ipv6) {
 
 Result<UniqueFd> make_listener(v1::ListenerRole role, bool ipv6, uint32_t pod_index, int marks_fd) {
   LEAT_TRY(UniqueFd made, make_socket(ipv6));
-  // A dead listener's connections may still hold the port. Never SO_REUSEPORT: a process of the pod could join and take connections.
+  // A dead listener's connections may still hold the port. Never SO_REUSEPORT: a process of the pod could join and take
+  // connections.
   LEAT_TRY_VOID(set_option(made.get(), SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR"));
   LEAT_TRY_VOID(bind_listener(made.get(), role, ipv6));
   LEAT_TRY_VOID(mark(made.get(), {.kind = LEAT_MARK_LISTENER, .pod = pod_index}, marks_fd));
@@ -80,7 +85,8 @@ Result<UniqueFd> make_broker_socket(bool ipv6, uint32_t pod_index, int marks_fd)
 Result<uint64_t> socket_cookie(int socket) {
   uint64_t cookie = 0;
   socklen_t size = sizeof cookie;
-  if (getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0) return fail_errno(errno, "reading a socket's cookie");
+  if (getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0)
+    return fail_errno(errno, "reading a socket's cookie");
   return cookie;
 }
 

@@ -1,4 +1,5 @@
-// The sockets that the agent makes inside pods' network namespaces. The calling thread is in the right namespace already (netns.h).
+// The sockets that the agent makes inside pods' network namespaces. The calling thread is in the right namespace
+// already (netns.h).
 #pragma once
 
 #include "bpf/types.h"

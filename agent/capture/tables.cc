@@ -20,11 +20,12 @@ IpAddress from_leat_ip(const leat_ip& ip) {
 
 Result<void> validate(const PodSpec& pod) {
   if (pod.index >= LEAT_PODS_MAX) {
-    return fail(ErrorCode::kExhausted, "pod {}: index {} is beyond the {} pods that a node can capture", pod.uid, pod.index,
-                LEAT_PODS_MAX);
+    return fail(ErrorCode::kExhausted, "pod {}: index {} is beyond the {} pods that a node can capture", pod.uid,
+                pod.index, LEAT_PODS_MAX);
   }
   if (pod.uid.empty() || pod.uid.size() >= sizeof(leat_namespace::uid)) {
-    return fail(ErrorCode::kInvalid, "pod '{}': its UID must have 1 to {} characters", pod.uid, sizeof(leat_namespace::uid) - 1);
+    return fail(ErrorCode::kInvalid, "pod '{}': its UID must have 1 to {} characters", pod.uid,
+                sizeof(leat_namespace::uid) - 1);
   }
   if (pod.netns_path.empty() || pod.netns_path.size() >= sizeof(leat_namespace::path)) {
     return fail(ErrorCode::kInvalid, "pod {}: the path of its network namespace must have 1 to {} characters", pod.uid,
@@ -33,8 +34,8 @@ Result<void> validate(const PodSpec& pod) {
   const auto v4 = std::ranges::count_if(pod.addresses, &IpAddress::is_v4);
   const auto v6 = std::ssize(pod.addresses) - v4;
   if (pod.addresses.empty() || v4 > 1 || v6 > 1) {
-    return fail(ErrorCode::kInvalid, "pod {}: has {} IPv4 and {} IPv6 addresses; one of either or of both is needed", pod.uid, v4,
-                v6);
+    return fail(ErrorCode::kInvalid, "pod {}: has {} IPv4 and {} IPv6 addresses; one of either or of both is needed",
+                pod.uid, v4, v6);
   }
   return {};
 }
@@ -79,7 +80,8 @@ void add_pod(Tables& tables, const PodSpec& pod) {
 
 void add_alias(Tables& tables, const AliasSpec& alias, std::vector<std::string>& notes) {
   if (alias.id > LEAT_ALIAS_ID_MAX) {
-    notes.push_back(fmt::format("alias {} of {} is beyond the range of ids and is left out", alias.id, alias.address.text()));
+    notes.push_back(
+        fmt::format("alias {} of {} is beyond the range of ids and is left out", alias.id, alias.address.text()));
     return;
   }
   tables.alias_addresses[alias.id] = to_leat_ip(alias.address);
@@ -92,9 +94,11 @@ void add_direct(Tables& tables, const DirectService& service, std::vector<std::s
     return from_leat_ip(address->second).is_v4() != backend.address.is_v4();
   };
   if (address == tables.alias_addresses.end() || std::ranges::any_of(service.local, wrong_family) ||
-      service.local.size() > UINT16_MAX || (service.remote_endpoints > 0 && !tables.alias_addresses.contains(service.remote_alias_id))) {
-    notes.push_back(fmt::format("port {} of alias {} goes by the proxy: unknown alias, a backend of the other IP family, or too many",
-                                service.port, service.alias_id));
+      service.local.size() > UINT16_MAX ||
+      (service.remote_endpoints > 0 && !tables.alias_addresses.contains(service.remote_alias_id))) {
+    notes.push_back(fmt::format(
+        "port {} of alias {} goes by the proxy: unknown alias, a backend of the other IP family, or too many",
+        service.port, service.alias_id));
     return;
   }
   if (service.local.empty()) return;
@@ -104,7 +108,8 @@ void add_direct(Tables& tables, const DirectService& service, std::vector<std::s
                           .total = static_cast<uint32_t>(service.local.size()) + service.remote_endpoints,
                           .remote_alias = service.remote_alias_id};
   for (const DirectBackend& backend : service.local) {
-    tables.backends[key] = {.ip = to_leat_ip(backend.address), .pod = backend.pod_index, .port = backend.port, .pad = 0};
+    tables.backends[key] = {
+        .ip = to_leat_ip(backend.address), .pod = backend.pod_index, .port = backend.port, .pad = 0};
     ++key.slot;
   }
 }

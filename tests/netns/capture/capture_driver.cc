@@ -1,5 +1,6 @@
-// Drives agent/capture for the tests beside this file: one JSON request a line on stdin, one JSON reply a line on stdout. It plays the agent
-// (open, apply, broker …) and, in the least way that shows where a connection went, the proxy (accept, dial, read, write).
+// Drives agent/capture for the tests beside this file: one JSON request a line on stdin, one JSON reply a line on
+// stdout. It plays the agent (open, apply, broker …) and, in the least way that shows where a connection went, the
+// proxy (accept, dial, read, write).
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -42,7 +43,8 @@ Exclusions exclusions(const json& from) {
   Exclusions made;
   if (from.is_null()) return made;
   made.ports = from.value("ports", std::vector<uint16_t>{});
-  for (const json& cidr : from.value("cidrs", json::array())) made.cidrs.push_back(leat::Cidr::parse(cidr.get<std::string>()).value());
+  for (const json& cidr : from.value("cidrs", json::array()))
+    made.cidrs.push_back(leat::Cidr::parse(cidr.get<std::string>()).value());
   return made;
 }
 
@@ -58,7 +60,8 @@ PodSpec pod(const json& from) {
                .probe_ports = from.value("probe_ports", std::vector<uint16_t>{})};
   for (const json& address : from.at("addresses")) made.addresses.push_back(ip(address));
   const auto port_mtls = from.value("port_mtls", json::object());
-  for (const auto& [port, mode] : port_mtls.items()) made.port_mtls[static_cast<uint16_t>(std::stoi(port))] = v1::MtlsMode(mode.get<int>());
+  for (const auto& [port, mode] : port_mtls.items())
+    made.port_mtls[static_cast<uint16_t>(std::stoi(port))] = v1::MtlsMode(mode.get<int>());
   return made;
 }
 
@@ -66,7 +69,8 @@ Plan plan(const json& from) {
   Plan made;
   for (const json& each : from.value("pods", json::array())) made.pods.push_back(pod(each));
   for (const json& each : from.value("aliases", json::array()))
-    made.aliases.push_back({.id = each.at("id"), .address = ip(each.at("address")), .destination = each.value("destination", true)});
+    made.aliases.push_back(
+        {.id = each.at("id"), .address = ip(each.at("address")), .destination = each.value("destination", true)});
   for (const json& each : from.value("direct", json::array())) {
     DirectService service{.alias_id = each.at("alias"),
                           .port = each.at("port"),
@@ -74,7 +78,8 @@ Plan plan(const json& from) {
                           .remote_endpoints = each.value("remote", 0u),
                           .remote_alias_id = each.value("remote_alias", 0u)};
     for (const json& backend : each.at("local"))
-      service.local.push_back({.address = ip(backend.at("address")), .port = backend.at("port"), .pod_index = backend.at("pod")});
+      service.local.push_back(
+          {.address = ip(backend.at("address")), .port = backend.at("port"), .pod_index = backend.at("pod")});
     made.direct.push_back(std::move(service));
   }
   made.same_node = v1::SameNode(from.value("same_node", 0));
@@ -99,10 +104,18 @@ json to_json(const Listener& listener) {
 }
 
 json to_json(const DirectFlow& flow) {
-  return {{"client", flow.client.text()},         {"requested", flow.requested.text()}, {"backend", flow.backend.text()},
-          {"client_pod", flow.client_pod},        {"backend_pod", flow.backend_pod},    {"sent", flow.bytes_sent},
-          {"received", flow.bytes_received},      {"error", flow.error},                {"established", flow.established},
-          {"age_ms", std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now() - flow.opened).count()}};
+  return {
+      {"client", flow.client.text()},
+      {"requested", flow.requested.text()},
+      {"backend", flow.backend.text()},
+      {"client_pod", flow.client_pod},
+      {"backend_pod", flow.backend_pod},
+      {"sent", flow.bytes_sent},
+      {"received", flow.bytes_received},
+      {"error", flow.error},
+      {"established", flow.established},
+      {"age_ms",
+       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now() - flow.opened).count()}};
 }
 
 json to_json(const Feature& feature) {
@@ -144,7 +157,9 @@ class Driver {
     if (command == "accept") return accept_one(request);
     if (command == "pending") return pending(request);
     if (command == "dial") return dial(request);
-    if (command == "sockets") return json(must(capture_->make_sockets(request.at("uid"), request.value("ipv6", false), request.at("count"))).size());
+    if (command == "sockets")
+      return json(
+          must(capture_->make_sockets(request.at("uid"), request.value("ipv6", false), request.at("count"))).size());
     if (command == "adopt") return adopt(request);
     if (command == "rebuild") return to_json(must(capture_->rebuild_listener(listener_id(request))));
     if (command == "rebuild_missing") return list(must(capture_->rebuild_missing()));
@@ -183,7 +198,8 @@ class Driver {
   int listener_fd(const json& request) const {
     const v1::ListenerId wanted = listener_id(request);
     for (const Listener& listener : capture_->listeners()) {
-      if (listener.id.workload_uid() == wanted.workload_uid() && listener.id.role() == wanted.role() && listener.id.ipv6() == wanted.ipv6())
+      if (listener.id.workload_uid() == wanted.workload_uid() && listener.id.role() == wanted.role() &&
+          listener.id.ipv6() == wanted.ipv6())
         return listener.fd;
     }
     throw std::runtime_error("no such listener");
@@ -212,7 +228,8 @@ class Driver {
       if (bind(sockets[0].get(), reinterpret_cast<sockaddr*>(&storage), size) != 0) return {{"errno", errno}};
     }
     const socklen_t size = to.to_sockaddr(storage, family);
-    if (connect(sockets[0].get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 && errno != EINPROGRESS) return {{"errno", errno}};
+    if (connect(sockets[0].get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 && errno != EINPROGRESS)
+      return {{"errno", errno}};
     wait_for(sockets[0].get(), POLLOUT);
     int error = 0;
     socklen_t error_size = sizeof error;
@@ -263,7 +280,8 @@ class Driver {
   json counters() {
     json made = json::object();
     for (const CounterValue& counter : must(capture_->counters()))
-      made[counter.pod_index == CounterValue::kNoPod ? "node" : std::to_string(counter.pod_index)][counter.name] = counter.value;
+      made[counter.pod_index == CounterValue::kNoPod ? "node" : std::to_string(counter.pod_index)][counter.name] =
+          counter.value;
     return made;
   }
 

@@ -59,7 +59,7 @@ def test_a_v4_mapped_destination_stays_unreachable_for_a_v6only_socket(mesh):
 
 
 def test_two_sockets_with_one_fixed_source_port_reach_two_destinations(mesh):
-    mesh.a("x = opened(reuse=True, bind=('0.0.0.0', 7777)); y = opened(reuse=True, bind=('0.0.0.0', 7777))")
+    mesh.a("x = opened(reuse=True, bind=('0.0.0.0', 7701)); y = opened(reuse=True, bind=('0.0.0.0', 7701))")
     mesh.a(f"x.connect(('{VIP}', 443)); y.connect(('{OTHER_VIP}', 443))")
     locals_seen = {mesh.do("accept", uid="a", role=OUTBOUND)["local"] for _ in range(2)}
     assert locals_seen == {"127.128.0.5:443", "127.128.0.7:443"}
@@ -200,14 +200,15 @@ def test_a_pod_enrolled_while_it_runs_is_captured_and_its_old_connections_go_on(
     mesh.apply([mesh.a.spec(), mesh.b.spec()], ALIASES + mesh.strangers)
     mesh.b("old.send(b'on')")
     assert mesh.stranger("c.recv(9).decode()") == "on"
-    assert mesh.do("untouched", uid="b") == [
-        dict(local="%s:%d" % tuple(mesh.b("old.getsockname()")), remote=f"{mesh.stranger.v4}:80", inbound=False)]
+    old = dict(local="%s:%d" % tuple(mesh.b("old.getsockname()")), remote=f"{mesh.stranger.v4}:80", inbound=False)
+    assert old in mesh.do("untouched", uid="b")
     mesh.b(f"c = dial(('{mesh.stranger.v4}', 80))")
     assert mesh.do("accept", uid="b", role=OUTBOUND)["local"] == "127.128.0.9:80"
-    assert len(mesh.do("untouched", uid="b")) == 1
+    new = "%s:%d" % tuple(mesh.b("c.getsockname()"))
+    assert new not in [flow["local"] for flow in mesh.do("untouched", uid="b")]
 
 
 def test_the_applications_ports_stay_free(mesh):
-    mesh.a("held = [opened(bind=('0.0.0.0', port)) for port in (15001, 15006, 15007, 15009, 443)]")
+    mesh.a("held = [opened(bind=('0.0.0.0', port)) for port in (15001, 15006, 15007, 15009)]")
     with pytest.raises(RuntimeError, match="EADDRINUSE|Address already in use"):
         mesh.a("opened(bind=('0.0.0.0', 15008))")
