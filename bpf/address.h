@@ -1,4 +1,4 @@
-// Questions about addresses in their one 16-byte form (types.h), and the alias scheme (alias.h) on it.
+// Questions about sockets' addresses: their one 16-byte form (types.h), and the alias scheme (alias.h) on it.
 #pragma once
 
 #include "bpf/alias.h"
@@ -10,6 +10,10 @@
 #define LEAT_WORD(field) (*(const volatile __u32*)&(field))
 #define LEAT_IP_OF_CONTEXT(words) \
   ((struct leat_ip){{LEAT_WORD((words)[0]), LEAT_WORD((words)[1]), LEAT_WORD((words)[2]), LEAT_WORD((words)[3])}})
+
+static __always_inline bool is_tcp(const struct bpf_sock_addr* ctx) {
+  return ctx->type == SOCK_STREAM && (ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_MPTCP);
+}
 
 static __always_inline struct leat_ip mapped(__u32 v4_network_order) {
   return (struct leat_ip){{0, 0, bpf_htonl(0xffff), v4_network_order}};

@@ -47,6 +47,9 @@ LEAT_ARRAY(pending, LEAT_PODS_MAX + 1, __u64);  // entries of `direct`, by clien
 // Until when a backend is left alone. Full: the oldest returns early.
 LEAT_MAP(ejected, BPF_MAP_TYPE_LRU_HASH, 4096, struct leat_endpoint, __u64, 0);
 
+// Ports that pods have dialled through the proxy (bind.bpf.c). Full: the one dialled longest ago is forgotten.
+LEAT_MAP(dialled_ports, BPF_MAP_TYPE_LRU_HASH, 16384, struct leat_dialled_key, __u8, 0);
+
 // Totals. Full: counted, and missing in the totals.
 LEAT_HASH(edges, 65536, struct leat_edge_key, struct leat_edge);
 LEAT_MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, LEAT_PODS_MAX + 1, __u32, struct leat_counters, 0);

@@ -13,10 +13,6 @@ static __always_inline struct leat_ip decode(__u32 id, bool v4) {
   return (struct leat_ip){{bpf_htonl(LEAT_UNKNOWN_PEER6_WORD0), 0, 0, 0}};
 }
 
-static __always_inline bool is_tcp(const struct bpf_sock_addr* ctx) {
-  return ctx->type == SOCK_STREAM && (ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_MPTCP);
-}
-
 // The namespace's entry if its sockets are ours to translate: enrolled now or once, and not a socket of the proxy.
 static __always_inline struct leat_namespace* translated(struct bpf_sock_addr* ctx) {
   if (!is_tcp(ctx) || bpf_sk_storage_get(&marks, ctx->sk, NULL, 0)) return NULL;

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "agent/capture/features.h"
+#include "bpf/bind.skel.h"
 #include "bpf/connect.skel.h"
 #include "bpf/flows.skel.h"
 #include "bpf/lookup.skel.h"
@@ -31,6 +32,7 @@ struct Destroyer {
 template <typename Skeleton, void (*Destroy)(Skeleton*)>
 using SkeletonPtr = std::unique_ptr<Skeleton, Destroyer<Skeleton, Destroy>>;
 
+using BindPrograms = SkeletonPtr<bind_bpf, bind_bpf__destroy>;
 using ConnectPrograms = SkeletonPtr<connect_bpf, connect_bpf__destroy>;
 using NamesPrograms = SkeletonPtr<names_bpf, names_bpf__destroy>;
 using SockopsPrograms = SkeletonPtr<sockops_bpf, sockops_bpf__destroy>;
@@ -75,10 +77,10 @@ Result<void> load_skeleton(Skeleton* skeleton, int (*load)(Skeleton*), std::stri
       name, options.bpffs);
 }
 
-constexpr bpf_attach_type kHookTypes[] = {BPF_CGROUP_INET4_CONNECT,     BPF_CGROUP_INET6_CONNECT,
-                                          BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME,
-                                          BPF_CGROUP_INET4_GETSOCKNAME, BPF_CGROUP_INET6_GETSOCKNAME,
-                                          BPF_CGROUP_SOCK_OPS};
+constexpr bpf_attach_type kHookTypes[] = {
+    BPF_CGROUP_INET4_BIND,        BPF_CGROUP_INET6_BIND,        BPF_CGROUP_INET4_CONNECT,
+    BPF_CGROUP_INET6_CONNECT,     BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME,
+    BPF_CGROUP_INET4_GETSOCKNAME, BPF_CGROUP_INET6_GETSOCKNAME, BPF_CGROUP_SOCK_OPS};
 
 uint32_t program_id(int fd) {
   bpf_prog_info info{};
@@ -118,6 +120,7 @@ struct Programs::Loaded {
   Options options;
   Cgroup pods, agent;
   std::optional<Cgroup> kubelet;
+  BindPrograms bind;
   ConnectPrograms connect;
   NamesPrograms names;
   SockopsPrograms sockops;
@@ -132,6 +135,8 @@ struct Programs::Loaded {
         {"getpeername6", "getpeername6", BPF_CGROUP_INET6_GETPEERNAME, fd(names->progs.leat_getpeername6), &pods},
         {"getsockname4", "getsockname4", BPF_CGROUP_INET4_GETSOCKNAME, fd(names->progs.leat_getsockname4), &pods},
         {"getsockname6", "getsockname6", BPF_CGROUP_INET6_GETSOCKNAME, fd(names->progs.leat_getsockname6), &pods},
+        {"bind4", "bind4", BPF_CGROUP_INET4_BIND, fd(bind->progs.leat_bind4), &pods},
+        {"bind6", "bind6", BPF_CGROUP_INET6_BIND, fd(bind->progs.leat_bind6), &pods},
         {"sockops_pods", "sock_ops", BPF_CGROUP_SOCK_OPS, fd(sockops->progs.leat_sockops), &pods},
         {"sockops_agent", "sock_ops", BPF_CGROUP_SOCK_OPS, fd(sockops->progs.leat_sockops),
          is_within(agent, pods) ? nullptr : &agent},
@@ -203,6 +208,8 @@ Result<Programs> Programs::load(const Options& options) {
 
   const std::string maps = maps_folder(options);
   LIBBPF_OPTS(bpf_object_open_opts, open_options, .pin_root_path = maps.c_str());
+  loaded->bind.reset(bind_bpf__open_opts(&open_options));
+  LEAT_TRY_VOID(load_skeleton(loaded->bind.get(), bind_bpf__load, "bind", options));
   loaded->connect.reset(connect_bpf__open_opts(&open_options));
   LEAT_TRY_VOID(load_skeleton(loaded->connect.get(), connect_bpf__load, "connect", options));
   loaded->names.reset(names_bpf__open_opts(&open_options));

@@ -214,7 +214,7 @@ def test_a_foreign_program_that_allows_others_is_left_alone(node, foreign):
 
 def test_every_hook_is_attached_and_a_lost_one_is_seen(mesh):
     hooks = mesh.do("hooks")
-    assert len(hooks) == 10 and all(hook["ok"] for hook in hooks)
+    assert len(hooks) == 12 and all(hook["ok"] for hook in hooks)
     os.unlink(mesh.folder / "leat/links/connect4")
     deadline = time.monotonic() + 5
     while all(hook["ok"] for hook in mesh.do("hooks")):
@@ -237,7 +237,7 @@ def test_uninstall_leaves_nothing(mesh):
     pods_cgroup = str(mesh.cgroup / "pods")
     held = mesh.a(f"c = dial(('{VIP}', 443))")
     links_before = json.loads(bpftool("-j", "cgroup", "show", pods_cgroup))
-    assert len(links_before) == 7
+    assert len(links_before) == 9
     mesh.do("uninstall", **mesh.options)
     assert bpftool("-j", "cgroup", "show", pods_cgroup).strip() in ("", "[]")
     assert not (mesh.folder / "leat").exists()

@@ -212,3 +212,23 @@ def test_the_applications_ports_stay_free(mesh):
     mesh.a("held = [opened(bind=('0.0.0.0', port)) for port in (15001, 15006, 15007, 15009)]")
     with pytest.raises(RuntimeError, match="EADDRINUSE|Address already in use"):
         mesh.a("opened(bind=('0.0.0.0', 15008))")
+
+
+@pytest.mark.parametrize("family, any_address", [("AF_INET", "0.0.0.0"), ("AF_INET6", "::")])
+def test_an_application_may_listen_on_a_port_that_it_has_dialled_through_the_proxy(mesh, family, any_address):
+    """Without SO_REUSEADDR of its own, with one such connection open and one in TIME_WAIT on the proxy's side."""
+    mesh.a(f"c = dial(('{VIP}', 8443)); d = dial(('{VIP}', 8443))")
+    mesh.do("accept", uid="a", role=OUTBOUND)
+    mesh.do("close", fd=mesh.do("accept", uid="a", role=OUTBOUND)["fd"])
+    mesh.a("d.recv(1); d.close()")
+    mesh.a(f"l = opened(socket.{family}, bind=('{any_address}', 8443)); l.listen()")
+    with pytest.raises(RuntimeError, match="Address already in use"):
+        mesh.a(f"opened(socket.{family}, bind=('{any_address}', 8443))")
+    mesh.a("l.close()")
+
+
+def test_a_port_that_was_never_dialled_is_bound_as_strictly_as_ever(mesh):
+    mesh.a("x = opened(bind=('0.0.0.0', 8444)); reuse = x.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)")
+    assert mesh.a("reuse") == 0
+    with pytest.raises(RuntimeError, match="Address already in use"):
+        mesh.a("opened(bind=('0.0.0.0', 8444))")

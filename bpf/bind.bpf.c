@@ -1,0 +1,31 @@
+// Keeps the application's ports free. A connection that the proxy accepted at an alias has the destination's port as
+// its local port, in the pod's own namespace. A later bind() of the application to that port and any address would fail
+// with EADDRINUSE, unless both sockets have SO_REUSEADDR; the proxy's have. So the application's gets it, for just
+// those ports that the pod has dialled through the proxy. What SO_REUSEADDR never allows, two listeners on one port,
+// stays refused. Attached to the pods' cgroup.
+#include "bpf/address.h"
+#include "bpf/maps.h"
+
+#define PROCEED 1
+#define SOL_SOCKET 1
+#define SO_REUSEADDR 2
+
+static __always_inline int share_port(struct bpf_sock_addr* ctx) {
+  __u16 port = bpf_ntohs(ctx->user_port);
+  if (!port || !is_tcp(ctx)) return PROCEED;
+  __u64 cookie = bpf_get_netns_cookie(ctx);
+  struct leat_dialled_key key = {.netns_cookie = cookie, .port = port};
+  if (!bpf_map_lookup_elem(&dialled_ports, &key)) return PROCEED;
+  int on = 1;
+  bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEADDR, &on,
+                 sizeof on);  // refused before kernel 6.1: then bind() is as strict as it is
+  return PROCEED;
+}
+
+SEC("cgroup/bind4")
+int leat_bind4(struct bpf_sock_addr* ctx) { return share_port(ctx); }
+
+SEC("cgroup/bind6")
+int leat_bind6(struct bpf_sock_addr* ctx) { return share_port(ctx); }
+
+char leat_license[] SEC("license") = "GPL";  // see connect.bpf.c
