@@ -31,7 +31,8 @@ ring::Task<Outcome<TunnelStream>> TunnelPool::open(TunnelTarget target, hbone::C
 ring::Task<Outcome<TunnelConnection*>> TunnelPool::acquire(Entry& entry, ring::Clock::time_point deadline) {
   const uint64_t failures = entry.failures;
   for (;;) {
-    dial_more(entry);
+    // It ends just before the flow that wants it, so that the flow learns the reason.
+    dial_more(entry, deadline - std::chrono::milliseconds(1));
     if (entry.failures != failures) co_return std::unexpected(entry.last_failure);
     if (TunnelConnection* tunnel = pick(entry)) co_return tunnel;
     if (!co_await entry.waiting.wait(worker_.loop, deadline)) co_return std::unexpected(Reason::kConnectTimeout);
@@ -49,25 +50,24 @@ TunnelConnection* TunnelPool::pick(const Entry& entry) {
   return fallback;
 }
 
-void TunnelPool::dial_more(Entry& entry) {
+void TunnelPool::dial_more(Entry& entry, ring::Clock::time_point deadline) {
   if (entry.dialing || draining_) return;
   const TunnelConnection* best = pick(entry);
   const bool crowded = best && best->saturated() && entry.tunnels.size() < limits::kTunnelsForBulk;
   if ((best && !crowded) || entry.tunnels.size() >= limits::kTunnelsADestination) return;
-  ring::start(dial(entry));
+  ring::start(dial(entry, deadline));
 }
 
-ring::Task<void> TunnelPool::dial(Entry& entry) {
+ring::Task<void> TunnelPool::dial(Entry& entry, ring::Clock::time_point deadline) {
   ++entry.users;
   entry.dialing = true;
   const TunnelTarget target = entry.target;
-  const auto deadline = worker_.loop.now() + worker_.connect_timeout();
 
-  Outcome<ring::Socket> socket = co_await connect(target, deadline);
-  Outcome<tls::CredentialsPtr> credentials = std::unexpected(Reason::kNone);
-  if (socket) credentials = co_await worker_.identities.credentials(*target.source, deadline);
-  if (!socket || !credentials) {
-    dial_ended(entry, socket ? credentials.error() : socket.error());
+  const Outcome<tls::CredentialsPtr> credentials = co_await worker_.identities.credentials(*target.source, deadline);
+  Outcome<ring::Socket> socket = std::unexpected(Reason::kNoCertificate);
+  if (credentials) socket = co_await dial_socket(worker_, *target.source, {target.address, LEAT_LISTENER_PORT}, std::nullopt, deadline);
+  if (!socket) {
+    dial_ended(entry, socket.error());
   } else {
     TunnelConnection* self = nullptr;
     TunnelConnection tunnel(worker_.loop, worker_.handshakes, std::move(*socket),
@@ -83,10 +83,6 @@ ring::Task<void> TunnelPool::dial(Entry& entry) {
   --entry.users;
 }
 
-ring::Task<Outcome<ring::Socket>> TunnelPool::connect(const TunnelTarget& target, ring::Clock::time_point deadline) {
-  return dial_socket(worker_, *target.source, {target.address, LEAT_LISTENER_PORT}, std::nullopt, deadline);
-}
-
 void TunnelPool::changed(Entry& entry, TunnelConnection& tunnel) {
   const bool listed = std::ranges::find(entry.tunnels, &tunnel) != entry.tunnels.end();
   if (tunnel.open() && !listed) {
@@ -97,7 +93,7 @@ void TunnelPool::changed(Entry& entry, TunnelConnection& tunnel) {
   if (tunnel.ended()) std::erase(entry.tunnels, &tunnel);
   while (pick(entry) && entry.waiting.wake_one()) {
   }
-  if (!entry.waiting.empty()) dial_more(entry);
+  if (!entry.waiting.empty()) dial_more(entry, worker_.loop.now() + worker_.connect_timeout());
 }
 
 void TunnelPool::dial_ended(Entry& entry, Reason reason) {

@@ -55,13 +55,13 @@ class TunnelPool {
   };
 
   ring::Task<Outcome<TunnelConnection*>> acquire(Entry& entry, ring::Clock::time_point deadline);
-  // Connects, serves the tunnel to its end, and takes it out again.
-  ring::Task<void> dial(Entry& entry);
-  ring::Task<Outcome<ring::Socket>> connect(const TunnelTarget& target, ring::Clock::time_point deadline);
+  // Connects until `deadline`, serves the tunnel to its end, and takes it out again.
+  ring::Task<void> dial(Entry& entry, ring::Clock::time_point deadline);
   void changed(Entry& entry, TunnelConnection& tunnel);
   void dial_ended(Entry& entry, Reason reason);  // kNone: the tunnel is open
   static TunnelConnection* pick(const Entry& entry);
-  void dial_more(Entry& entry);
+  // If a tunnel is wanting and none is on its way.
+  void dial_more(Entry& entry, ring::Clock::time_point deadline);
 
   Worker& worker_;
   std::unordered_map<Key, Entry, KeyHash> entries_;  // erased only without users

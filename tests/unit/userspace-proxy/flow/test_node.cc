@@ -309,7 +309,7 @@ UniqueFd connect_to(const std::string& ip, uint16_t port, const std::string& fro
   if (!from.empty()) bind_to(fd, address(from, 0));
   sockaddr_storage storage{};
   const socklen_t size = address(ip, port).to_sockaddr(storage, AF_INET);
-  REQUIRE_MESSAGE(connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), size) == 0, std::strerror(errno));
+  REQUIRE_MESSAGE(connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), size) == 0, std::string(std::strerror(errno)));
   return fd;
 }
 
