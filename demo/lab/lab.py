@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 from .cgroup import Cgroup, mount_point
@@ -40,7 +39,7 @@ class Lab:
         self.objects = Manifests(self.folder / "objects")
         self.cgroup = Cgroup(mount_point() / self.name).create()
         atexit.register(self._at_exit)
-        _turn_sigterm_into_exit()
+        _turn_sigterm_into_interrupt()
 
     def __enter__(self):
         return self
@@ -171,6 +170,7 @@ def _require_root():
         raise PermissionError("a lab makes namespaces and cgroups: run as root")
 
 
-def _turn_sigterm_into_exit():
+def _turn_sigterm_into_interrupt():
+    """So that whoever ends this process ends the lab too, through the same doors as Ctrl-C."""
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

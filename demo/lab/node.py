@@ -142,6 +142,10 @@ class Node(Place):
         """`leat flows`, open and recently closed, as a list of records."""
         return [json.loads(line) for line in self.leat("flows", "--closed", "-o", "jsonl", *words).stdout.splitlines() if line.strip()]
 
+    def ended_programs(self):
+        """Those of Leat that should run and do not: a crash, where nobody ended them. (name, exit status)"""
+        return [(program.name, program.wait()) for program in (self.agent, self.proxy) if program and not program.alive]
+
     def worker_pids(self):
         """Every process of the proxies of this node, supervisors included."""
         return self.proxy_cgroup.pids()

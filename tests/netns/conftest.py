@@ -38,7 +38,11 @@ def running_shop(enrol=True, **settings):
             lab.objects.mesh(**settings)
         if enrol and not PLAIN:
             shop.enrol()
-        yield shop
+        _running.append(shop)
+        try:
+            yield shop
+        finally:
+            _running.remove(shop)
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +56,38 @@ def new_shop():
     with running_shop() as own:
         yield own
 
+
+# ---------------------------------------------------------------- when something fails
+
+_running = []  # the shops that are up now
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failure shows the last words of the agents and proxies."""
+    report = (yield).get_result()
+    if report.failed:
+        for node in (node for shop in _running for node in shop.lab.nodes):
+            for program in filter(None, (node.agent, node.proxy)):
+                state = "runs" if program.alive else f"ended with {program.wait()}"
+                report.sections.append((f"{program.name} on {node.name}, which {state}", program.text()[-1500:]))
+
+
+@pytest.fixture(autouse=True)
+def no_program_of_the_shared_shop_dies(request):
+    """A crash belongs to the test that caused it: it fails, and the program is started anew for the next."""
+    yield
+    if PLAIN or "shop" not in request.fixturenames:
+        return
+    nodes = request.getfixturevalue("shop").lab.nodes
+    ended = [(node, *program) for node in nodes for program in node.ended_programs()]
+    for node, name, _ in ended:
+        node.start_agent() if name == "leat-agent" else node.start_proxy()
+        node.wait_ready()
+    assert not ended, [f"{name} on {node.name} ended with {status}" for node, name, status in ended]
+
+
+# ---------------------------------------------------------------- parts of the shop
 
 @pytest.fixture(scope="session")
 def near(shop):

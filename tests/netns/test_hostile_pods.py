@@ -105,11 +105,11 @@ def test_aliases_do_not_answer_from_the_wire(hostile_shop, mallory, near, family
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 def test_a_frame_from_a_pods_own_address_or_an_alias_is_dropped(hostile_shop, mallory, near, family):
     sources = [getattr(near, family), "127.192.0.1" if family == "ipv4" else "fd6c:6561:7400:5::1"]
-    dropped = counter(hostile_shop.a, "drop")
+    dropped = counter(hostile_shop.a, "spoofed")
     frames = [syn(mac(mallory), mac(near), source, getattr(near, family), 42000, BACKEND_PORT) for source in sources]
     mallory.call(send, frames)
     if family == "ipv6":  # the IPv4 stack itself throws these away before any program sees them
-        wait_for(lambda: counter(hostile_shop.a, "drop") > dropped, "the drop is counted")
+        wait_for(lambda: counter(hostile_shop.a, "spoofed") > dropped, "the drop is counted")
 
 
 def test_killing_its_listeners_closes_only_itself_and_they_come_back(hostile_shop, mallory, echo_server):
@@ -125,9 +125,11 @@ def test_thousands_of_half_open_connects_leave_neighbours_their_direct_path(host
     assert task.hear() == "listening"
     mallory.run(["nft", "-f", "-"], text_input="table inet deaf {\n chain input { type filter hook input priority 0\n"
                 "  tcp flags & (syn|ack) == syn|ack iifname eth0 drop\n }\n}\n")
+    before = counter(hostile_shop.a, "quota")
     attacker = mallory.spawn(_connect_without_end, near.ipv4, port, DIRECT_QUOTA_TRIES)
     try:
         attacker.hear(30)
+        assert counter(hostile_shop.a, "quota") > before, "what went beyond its share is counted"
         assert hostile_shop.frontend.call(try_connect, near.ipv4, port) == "ok"
         wait_for(lambda: [flow for flow in hostile_shop.a.flows() if flow["path"] == "direct" and flow.get("destinationPort") == port
                           and flow["sourcePod"] == "frontend"], "the neighbour's connection was direct", timeout=3)
