@@ -43,8 +43,10 @@ struct CodecCallbacks {
   }
 
   static int begin_headers(nghttp2_session* codec, const nghttp2_frame* frame, void* user) {
+    Session& session = session_of(user);
+    session.header_list_bytes_ = 0;
     if (!starts_request(frame)) return 0;
-    Stream& stream = session_of(user).add_stream();
+    Stream& stream = session.add_stream();
     stream.id_ = frame->hd.stream_id;
     stream.headers_ = std::make_unique<Stream::Headers>();
     nghttp2_session_set_stream_user_data(codec, stream.id_, &stream);
@@ -53,11 +55,16 @@ struct CodecCallbacks {
 
   static int header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name_bytes, size_t name_size,
                     const uint8_t* value_bytes, size_t value_size, uint8_t, void* user) {
-    Stream* stream = stream_of(session_of(user), frame->hd.stream_id);
+    Session& session = session_of(user);
+    // As RFC 9113, section 10.5.1 counts. A list far beyond what we offered is a decompression bomb: one byte may stand for 4 KiB.
+    session.header_list_bytes_ += name_size + value_size + 32;
+    if (session.header_list_bytes_ > limits::kHeaderBombBytes) return stop(session, Breach::kHeaderList);
+    Stream* stream = stream_of(session, frame->hd.stream_id);
     if (!stream) return 0;
     const std::string_view name(reinterpret_cast<const char*>(name_bytes), name_size);
     const std::string_view value(reinterpret_cast<const char*>(value_bytes), value_size);
     if (starts_request(frame)) {
+      stream->headers_->too_large |= session.header_list_bytes_ > limits::kMaxHeaderListBytes;
       request_header(*stream->headers_, name, value);
     } else if (!stream->answered_ && !stream->refused_) {
       answer_header(*stream, name, value);
@@ -66,8 +73,6 @@ struct CodecCallbacks {
   }
 
   static void request_header(Stream::Headers& headers, std::string_view name, std::string_view value) {
-    headers.list_bytes += name.size() + value.size() + 32;
-    if (headers.list_bytes > limits::kMaxHeaderListBytes) headers.too_large = true;
     if (headers.too_large) return;
     const auto keep = [&](std::string& field) {
       headers.too_large |= value.size() > limits::kMaxHeaderValueBytes;

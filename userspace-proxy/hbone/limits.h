@@ -34,7 +34,8 @@ inline constexpr size_t kShareBytes = 4096;
 inline constexpr size_t kOutputBytes = 128 * 1024;
 
 // A CONNECT has five short headers.
-inline constexpr size_t kMaxHeaderListBytes = 16 * 1024;
+inline constexpr size_t kMaxHeaderListBytes = 16 * 1024;  // beyond: 431
+inline constexpr size_t kHeaderBombBytes = 64 * 1024;     // beyond: the session ends
 inline constexpr size_t kMaxHeaderValueBytes = 4096;  // baggage, forwarded, traceparent
 inline constexpr size_t kMaxReasonBytes = 64;         // leat-reason is a word, not a story
 

@@ -323,6 +323,7 @@ void Session::release(Stream& stream) {
   unlink_ready(stream);
   stream.released_ = true;
   stream.user = nullptr;
+  stream.received_.clear();
   if (stream.closed_) return forget(stream);
   const bool only_queue_left = stream.peer_ended_ && stream.end_queued_;
   if (!only_queue_left) reset(stream, ResetCode::kCancel);

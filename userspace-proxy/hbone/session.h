@@ -108,6 +108,7 @@ class Session {
   ring::Chain* output_ = nullptr;        // during produce()
   size_t output_limit_ = 0;
   const ring::Buffer* input_ = nullptr;  // during feed(): the slice that the codec reads
+  size_t header_list_bytes_ = 0;         // of the header block that the codec reads
   size_t arrived_bytes_ = 0;             // DATA bytes of this feed(), to be given back to the connection's window
   uint32_t active_ = 0;                  // streams that the wire has not closed
   uint32_t window_budget_ = limits::kWindowBudgetBytes;

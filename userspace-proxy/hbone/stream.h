@@ -82,7 +82,6 @@ class Stream {
   struct Headers {
     ConnectRequest request;
     std::string reason;
-    size_t list_bytes = 0;  // as RFC 9113, section 10.5.1 counts
     bool is_connect = false;
     bool has_authority = false;
     bool too_large = false;

@@ -73,6 +73,17 @@ TEST_CASE("a header list that is too large is answered 431") {
   CHECK(stream_with(server.session, EventKind::kConnect) == nullptr);
 }
 
+TEST_CASE("a header list that unpacks to far more than its bytes ends the session") {
+  Opened server;
+  // One entry of 3 KiB into the decoder's table (RFC 7541, section 6.2.1), then one byte for each repetition.
+  const std::string entry = std::string(1, '\x40') + hpack_text("a") + hpack_text(std::string(3000, 'x'));
+  const std::string block = header_block({{":method", "CONNECT"}, {":authority", "10.0.0.5:80"}}) + entry + std::string(1000, static_cast<char>(0x80 | 62));
+  CHECK_FALSE(server.feed(frame(kHeaders, kEndHeaders, 1, block)));
+  CHECK(server.breaches(Breach::kHeaderList) == 1);
+  (void)output_of(server.session);
+  CHECK(server.session.finished());
+}
+
 TEST_CASE("floods end the session with ENHANCE_YOUR_CALM, each counted for what it is") {
   const auto flood = [](Breach breach, auto make) {
     Opened server;
