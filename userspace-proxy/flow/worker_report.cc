@@ -57,7 +57,7 @@ void Worker::report(std::vector<v1::Counter>* out) const {
     if (hbone.breaches[i] > 0) set_label(report.add("leat_hbone_breaches_total", hbone.breaches[i]), "reason", hbone::name(static_cast<hbone::Breach>(i)));
   }
   report.add("leat_loop_turns_total", loop.counters().turns);
-  report.add("leat_loop_starved_receives_total", loop.counters().starved_receives);
+  report.add("leat_loop_starved_turns_total", loop.counters().starved_turns);
   report.add("leat_loop_accept_backoffs_total", loop.counters().accept_backoffs);
   report.add("leat_buffer_blocks_free", loop.buffers().free_blocks(), true);
 }

@@ -4,6 +4,19 @@
 
 namespace leat::ring {
 
+void Backend::starve(ReceiveOperation& operation) {
+  (operation.socket->uses_reserve ? starved_reserve_ : starved_).push(operation);
+}
+
+void Backend::retry(OperationQueue& starved, uint32_t blocks) {
+  if (blocks == 0 && !starved.empty()) ++loop_.counters_.starved_turns;
+  for (; blocks > 0 && !starved.empty(); --blocks) {
+    Operation& operation = *starved.first();
+    starved.remove(operation);
+    start(static_cast<ReceiveOperation&>(operation));
+  }
+}
+
 void Backend::complete(Operation& operation, int error) {
   SocketState& socket = *operation.socket;
   operation.error = error;

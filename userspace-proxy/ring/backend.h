@@ -51,6 +51,16 @@ class Backend {
   [[nodiscard]] uint32_t receive_blocks() const {
     return loop_.buffers().free_blocks() * 4 < loop_.buffers().blocks() ? 1 : kMaxReceiveBlocks;
   }
+  // Blocks that a receive may use: all, or all but the reserve.
+  [[nodiscard]] uint32_t blocks_for(const SocketState& socket) const { return blocks_above(socket.uses_reserve ? 0 : reserve()); }
+  [[nodiscard]] uint32_t blocks_above(uint32_t kept) const {
+    const uint32_t blocks = loop_.buffers_.free_blocks();
+    return blocks > kept ? blocks - kept : 0;
+  }
+  [[nodiscard]] uint32_t reserve() const { return loop_.options_.reserve_blocks; }
+  void starve(ReceiveOperation& operation);
+  // Starts as many as there are blocks, in the order in which they starved. Who finds the blocks gone goes to the end of the queue.
+  void retry(OperationQueue& starved, uint32_t blocks);
   void complete(Operation& operation, int error);
   // For operations that the kernel does not hold: completed in the next dispatch, so never inside a call of the user's.
   void complete_soon(Operation& operation, int error);
@@ -58,7 +68,8 @@ class Backend {
 
   Loop& loop_;
   OperationQueue due_;      // have their outcome, or (epoll) deserve an attempt
-  OperationQueue starved_;  // receives without a block, first come first served
+  OperationQueue starved_;          // receives without a block, first come first served;
+  OperationQueue starved_reserve_;  // those of sockets that may use the reserve
 
  private:
   virtual void forget(SocketState& socket) = 0;  // its descriptor is about to be closed

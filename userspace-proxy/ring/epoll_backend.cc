@@ -89,7 +89,7 @@ void EpollBackend::stop_accepting(Acceptor& acceptor) {
 
 void EpollBackend::wait(Clock::time_point until) {
   sends_at_once_ = 0;
-  const bool blocks = !starved_.empty() && loop_.buffers_.free_blocks() > 0;
+  const bool blocks = (!starved_.empty() && blocks_above(reserve()) > 0) || (!starved_reserve_.empty() && blocks_above(0) > 0);
   int timeout_ms = -1;
   if (!due_.empty() || blocks || !stopping_.empty()) {
     timeout_ms = 0;
@@ -112,11 +112,8 @@ void EpollBackend::dispatch() {
   }
   for (Acceptor* acceptor : std::exchange(stopping_, {})) acceptor->ended(ECANCELED);
 
-  for (uint32_t blocks = loop_.buffers_.free_blocks(); blocks > 0 && !starved_.empty(); --blocks) {
-    Operation& operation = *starved_.first();
-    starved_.remove(operation);
-    due_.push(operation);
-  }
+  retry(starved_reserve_, blocks_above(0));
+  retry(starved_, blocks_above(reserve()));
   // What is due now, not what becomes due meanwhile: that is the next turn's.
   for (Operation* last = due_.last(); last && !due_.empty();) {
     Operation& operation = *due_.first();
@@ -154,16 +151,14 @@ bool EpollBackend::attempt(ReceiveOperation& operation) {
   SocketState& socket = *operation.socket;
   std::array<Buffer, kMaxReceiveBlocks> blocks;
   std::array<iovec, kMaxReceiveBlocks> room;
-  size_t count = 0;
-  for (; count < socket.burst; ++count) {
-    blocks[count] = loop_.buffers_.allocate();
-    if (!blocks[count].has_block()) break;
-    room[count] = {blocks[count].data(), BufferPool::kBlockBytes};
-  }
+  const size_t count = std::min<size_t>(socket.burst, blocks_for(socket));
   if (count == 0) {
-    ++loop_.counters_.starved_receives;
-    starved_.push(operation);
+    starve(operation);
     return false;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    blocks[i] = loop_.buffers_.allocate();
+    room[i] = {blocks[i].data(), BufferPool::kBlockBytes};
   }
   const ssize_t got = ::readv(socket.fd.get(), room.data(), static_cast<int>(count));
   if (got < 0) {

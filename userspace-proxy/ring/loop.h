@@ -31,7 +31,8 @@ enum class BackendKind : uint8_t { kIoUring, kEpoll };
 struct LoopOptions {
   BackendKind backend = BackendKind::kIoUring;
   uint32_t buffer_blocks = 4096;    // of 16 KiB: the bound on bytes in flight in this worker; memory is touched only when used
-  uint32_t standing_blocks = 64;    // lent to the kernel for receives at a time; a power of two, at most half of buffer_blocks
+  uint32_t standing_blocks = 64;    // lent to the kernel for receives at a time; a power of two
+  uint32_t reserve_blocks = 64;     // that receives leave alone, but for Socket::use_reserve(); a power of two, or 0 for none
   uint32_t submissions = 256;       // io_uring entries; the ring is charged to RLIMIT_MEMLOCK, which is 8 MiB a uid by default
   uint32_t completions = 2048;
 };
@@ -39,8 +40,8 @@ struct LoopOptions {
 // Counted for the life of the loop; read on its thread.
 struct LoopCounters {
   uint64_t turns = 0;
-  uint64_t starved_receives = 0;   // a receive that had to wait for a block of the pool
-  uint64_t accept_backoffs = 0;    // accepts put off because the process or the system was out of descriptors or memory
+  uint64_t starved_turns = 0;    // that began with receives waiting and no block for them
+  uint64_t accept_backoffs = 0;  // accepts put off because the process or the system was out of descriptors or memory
 };
 
 class Backend;

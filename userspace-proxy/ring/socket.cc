@@ -76,6 +76,12 @@ void Socket::close() {
   if (SocketState* state = std::exchange(state_, nullptr)) state->loop.backend_->close(*state);
 }
 
+void Socket::use_reserve() {
+  if (!state_) return;
+  LEAT_CHECK(!state_->receiving, "the reserve asked for while a receive is in flight");
+  state_->uses_reserve = true;
+}
+
 IoResult<void> Socket::bind_source(const IpAddress& address) {
   if (!state_) return std::unexpected(Errno{ECANCELED});
   const int fd = state_->fd.get();

@@ -52,6 +52,9 @@ class Socket {
   void reset();
   void close();
 
+  // Its receives may take the reserved blocks too. For a connection whose bytes let others go on (a tunnel: its window updates free what
+  // hundreds of streams hold), which would otherwise wait for blocks that only it can free. Call while no recv() waits.
+  void use_reserve();
   // Chooses the source address and leaves the port to connect() (IP_BIND_ADDRESS_NO_PORT), before connect().
   [[nodiscard]] IoResult<void> bind_source(const IpAddress& address);
   [[nodiscard]] SocketAddress local_address() const;  // ::, port 0 if the socket is closed or not of an IP family

@@ -13,6 +13,7 @@ class SocketState {
 
   Loop& loop;
   UniqueFd fd;
+  bool uses_reserve = false;
   bool closing = false;   // the Socket is gone: nothing new starts, and the last completion closes
   bool watched = false;   // in the epoll set
   bool readable = false;  // a read may find something: worth trying before waiting

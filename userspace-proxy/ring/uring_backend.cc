@@ -1,11 +1,9 @@
 #include "userspace-proxy/ring/uring_backend.h"
 
 #include <poll.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <utility>
 
 #include "common/check.h"
@@ -14,7 +12,9 @@ namespace leat::ring {
 
 namespace {
 
-constexpr uint16_t kBlockGroup = 0;
+constexpr uint16_t kGroup = 0;
+constexpr uint16_t kReserveGroup = 1;
+constexpr uint32_t kReserveStanding = 8;  // few connections use the reserve, and need little of it at a time
 
 // A completion's user data: an operation's address, an acceptor's with its low bit set, or one of these two.
 constexpr uint64_t kAcceptorTag = 1;
@@ -51,11 +51,14 @@ Result<std::unique_ptr<Backend>> UringBackend::create(Loop& loop, const LoopOpti
 }
 
 UringBackend::UringBackend(Loop& loop, const LoopOptions& options)
-    : Backend(loop), messages_(std::make_unique_for_overwrite<Message[]>(options.submissions)), block_at_(options.standing_blocks), positions_(options.standing_blocks) {}
+    : Backend(loop),
+      messages_(std::make_unique_for_overwrite<Message[]>(options.submissions)),
+      blocks_(loop.buffers(), kGroup, options.standing_blocks, options.reserve_blocks) {
+  if (options.reserve_blocks > 0) reserve_.emplace(loop.buffers(), kReserveGroup, std::min(kReserveStanding, options.reserve_blocks), 0);
+}
 
 UringBackend::~UringBackend() {
   if (ready_) io_uring_queue_exit(&ring_);
-  std::free(provided_);
 }
 
 Result<void> UringBackend::set_up(const LoopOptions& options) {
@@ -73,27 +76,12 @@ Result<void> UringBackend::set_up(const LoopOptions& options) {
   ready_ = true;
   bundles_ = (ring_.features & abi::kFeatureBundle) != 0;
 
-  LEAT_TRY_VOID(set_up_blocks());
+  LEAT_TRY_VOID(blocks_.enlist(ring_));
+  if (reserve_) LEAT_TRY_VOID(reserve_->enlist(ring_));
   LEAT_TRY_VOID(restrict());
   if (const int count = io_uring_register_ring_fd(&ring_); count < 0) return fail_errno(-count, "io_uring: registering the ring");
   if (const int result = abi::enable_rings(ring_); result < 0) return fail_errno(-result, "io_uring: enabling the ring");
   watch_mailbox();
-  return {};
-}
-
-Result<void> UringBackend::set_up_blocks() {
-  constexpr size_t kPage = 4096;
-  const size_t bytes = (positions_ * sizeof(io_uring_buf) + kPage - 1) / kPage * kPage;
-  provided_ = static_cast<io_uring_buf_ring*>(std::aligned_alloc(kPage, bytes));
-  LEAT_CHECK(provided_, "out of memory");
-  io_uring_buf_ring_init(provided_);
-  io_uring_buf_reg registration{};
-  registration.ring_addr = reinterpret_cast<uintptr_t>(provided_);
-  registration.ring_entries = positions_;
-  registration.bgid = kBlockGroup;
-  if (const int result = io_uring_register_buf_ring(&ring_, &registration, 0); result < 0) {
-    return fail_errno(-result, "io_uring: registering the ring of provided buffers (needs Linux 5.19)");
-  }
   return {};
 }
 
@@ -136,7 +124,7 @@ void UringBackend::start(ReceiveOperation& operation) {
   const bool bundle = bundles_ && receive_blocks() > 1;
   io_uring_prep_recv(&submission, socket.fd.get(), nullptr, bundle ? kMaxReceiveBytes : BufferPool::kBlockBytes, 0);
   submission.flags |= IOSQE_BUFFER_SELECT;
-  submission.buf_group = kBlockGroup;
+  submission.buf_group = blocks_of(socket).group();
   submission.ioprio = (bundle ? abi::kReceiveBundle : 0) | (socket.readable ? 0 : IORING_RECVSEND_POLL_FIRST);
   submission.user_data = name_of(operation);
 }
@@ -204,32 +192,13 @@ void UringBackend::watch_mailbox() {
   submission.user_data = kMailbox;
 }
 
-void UringBackend::lend_blocks() {
-  const int mask = io_uring_buf_ring_mask(positions_);
-  int added = 0;
-  for (; standing_ < positions_; ++added, ++standing_) {
-    const int32_t block = loop_.buffers_.lend();
-    if (block < 0) break;
-    const uint32_t position = tail_++ & static_cast<uint32_t>(mask);
-    block_at_[position] = static_cast<uint16_t>(block);
-    io_uring_buf_ring_add(provided_, loop_.buffers_.block(static_cast<uint32_t>(block)), BufferPool::kBlockBytes,
-                          static_cast<uint16_t>(position), mask, added);
-  }
-  if (added > 0) io_uring_buf_ring_advance(provided_, added);
-}
-
-// As many as there are blocks, in the order in which they starved. Whoever finds the blocks gone goes to the end of the queue.
-void UringBackend::retry_starved() {
-  for (uint32_t blocks = standing_; blocks > 0 && !starved_.empty(); --blocks) {
-    Operation& operation = *starved_.first();
-    starved_.remove(operation);
-    start(static_cast<ReceiveOperation&>(operation));
-  }
-}
+ProvidedBlocks& UringBackend::blocks_of(const SocketState& socket) { return socket.uses_reserve && reserve_ ? *reserve_ : blocks_; }
 
 void UringBackend::wait(Clock::time_point until) {
-  lend_blocks();
-  retry_starved();
+  if (reserve_) reserve_->refill();
+  blocks_.refill();
+  retry(starved_reserve_, (reserve_ ? *reserve_ : blocks_).standing());
+  retry(starved_, blocks_.standing());
   __kernel_timespec timeout{};
   __kernel_timespec* limit = nullptr;
   if (!due_.empty()) {
@@ -284,17 +253,16 @@ void UringBackend::completed(const io_uring_cqe& completion) {
 
 void UringBackend::received(ReceiveOperation& operation, const io_uring_cqe& completion) {
   if (completion.res == -ENOBUFS && !operation.cancelled) {
-    if (loop_.buffers_.free_blocks() == 0) ++loop_.counters_.starved_receives;
     operation.socket->readable = true;
-    starved_.push(operation);
-    return;
+    return starve(operation);
   }
   if (completion.flags & IORING_CQE_F_BUFFER) {
+    ProvidedBlocks& blocks = blocks_of(*operation.socket);
     const uint32_t position = completion.flags >> IORING_CQE_BUFFER_SHIFT;
     if (completion.res > 0) {
-      take_blocks(operation.received, position, static_cast<uint32_t>(completion.res));
+      blocks.take(operation.received, position, static_cast<uint32_t>(completion.res));
     } else {
-      recycle(position);
+      blocks.take_back(position);
     }
   }
   operation.socket->readable = (completion.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
@@ -319,21 +287,6 @@ void UringBackend::polled(HangupOperation& operation, const io_uring_cqe& comple
   if (operation.cancelled) return complete(operation, ECANCELED);
   if (completion.res < 0) return complete(operation, -completion.res);
   start(operation);  // the kernel ended the watch for a reason of its own
-}
-
-// A completion's blocks lie one behind the other in the provided ring; all but the last are full.
-void UringBackend::take_blocks(Chain& into, uint32_t first, uint32_t bytes) {
-  for (uint32_t position = first; bytes > 0; position = (position + 1) & (positions_ - 1)) {
-    const uint32_t part = std::min(bytes, BufferPool::kBlockBytes);
-    into.append(loop_.buffers_.adopt(block_at_[position], part));
-    --standing_;
-    bytes -= part;
-  }
-}
-
-void UringBackend::recycle(uint32_t position) {
-  static_cast<void>(loop_.buffers_.adopt(block_at_[position], 0));
-  --standing_;
 }
 
 }  // namespace leat::ring

@@ -8,9 +8,10 @@
 
 #include <array>
 #include <memory>
-#include <vector>
+#include <optional>
 
 #include "userspace-proxy/ring/backend.h"
+#include "userspace-proxy/ring/provided_blocks.h"
 #include "userspace-proxy/ring/uring_abi.h"
 
 namespace leat::ring {
@@ -40,22 +41,18 @@ class UringBackend final : public Backend {
 
   UringBackend(Loop& loop, const LoopOptions& options);
   Result<void> set_up(const LoopOptions& options);
-  Result<void> set_up_blocks();
   Result<void> restrict();
   void forget(SocketState&) override {}
 
   io_uring_sqe& next_submission();
   void submit(SendOperation& operation);
   void watch_mailbox();
-  void lend_blocks();
-  void retry_starved();
+  [[nodiscard]] ProvidedBlocks& blocks_of(const SocketState& socket);
 
   void completed(const io_uring_cqe& completion);
   void received(ReceiveOperation& operation, const io_uring_cqe& completion);
   void sent(SendOperation& operation, int result);
   void polled(HangupOperation& operation, const io_uring_cqe& completion);
-  void take_blocks(Chain& into, uint32_t first, uint32_t bytes);
-  void recycle(uint32_t position);
 
   io_uring ring_{};
   bool ready_ = false;
@@ -63,11 +60,8 @@ class UringBackend final : public Backend {
   std::unique_ptr<Message[]> messages_;  // of submissions that the kernel has not taken yet; untouched memory until used
   size_t messages_used_ = 0;
 
-  io_uring_buf_ring* provided_ = nullptr;
-  std::vector<uint16_t> block_at_;  // the block at each position of the provided ring; positions are what completions name
-  uint32_t positions_;              // a power of two
-  uint32_t tail_ = 0;               // where the next block is lent
-  uint32_t standing_ = 0;           // blocks lent and not yet filled
+  ProvidedBlocks blocks_;
+  std::optional<ProvidedBlocks> reserve_;
 };
 
 }  // namespace leat::ring

@@ -36,7 +36,7 @@ struct Relayed {
         Socket right(on, UniqueFd(y));
         self.result = co_await relay(left, right, self.counters);
       }(*loop, near, far, *this));
-      CHECK(loop->buffers().free_blocks() + options.standing_blocks >= options.buffer_blocks);
+      CHECK(loop->buffers().free_blocks() + lent_at_most(options) >= options.buffer_blocks);
     });
   }
   ~Relayed() { join(); }
@@ -186,7 +186,7 @@ TEST_CASE("a gibibyte goes through unchanged, both ways at once") {
 TEST_CASE("a slow reader holds its sender back: the pool of eight blocks is never exceeded and nothing is lost") {
   BOTH_BACK_ENDS(kind)
   constexpr uint64_t kTotal = 64u << 20;
-  Relayed relayed(kind, {.buffer_blocks = 8, .standing_blocks = 4});
+  Relayed relayed(kind, {.buffer_blocks = 8, .standing_blocks = 4, .reserve_blocks = 0});
   const int small = 65536;
   ::setsockopt(relayed.server.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
   std::thread up([&] { pump(relayed.client.get(), kTotal); });
@@ -202,7 +202,7 @@ TEST_CASE("two hundred relays share four blocks: all starve, all finish") {
   constexpr int kRelays = 200;
   constexpr int kWriters = 20;
   constexpr uint64_t kEach = 1 << 20;
-  auto loop = make_loop(kind, {.buffer_blocks = 4, .standing_blocks = 2});
+  auto loop = make_loop(kind, {.buffer_blocks = 4, .standing_blocks = 2, .reserve_blocks = 0});
   struct One {
     UniqueFd client, server;
     RelayCounters counters;
@@ -240,7 +240,7 @@ TEST_CASE("two hundred relays share four blocks: all starve, all finish") {
   // Nobody reads until the blocks have run out; then whatever is there is read, so that no relay keeps a block that others need.
   std::promise<void> starved;
   start([](Loop& on, std::promise<void>& told) -> Task<void> {
-    while (on.counters().starved_receives == 0) co_await on.sleep_until(on.now() + milliseconds(1));
+    while (on.counters().starved_turns == 0) co_await on.sleep_until(on.now() + milliseconds(1));
     told.set_value();
   }(*loop, starved));
   threads.emplace_back([&] {

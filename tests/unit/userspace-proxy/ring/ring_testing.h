@@ -24,6 +24,9 @@ inline std::unique_ptr<Loop> make_loop(BackendKind kind, LoopOptions options = {
   return std::move(*loop);
 }
 
+// How many blocks the kernel may hold while nothing is in flight.
+inline uint32_t lent_at_most(const LoopOptions& options) { return options.standing_blocks + options.reserve_blocks; }
+
 // Runs `task` on the loop until it ends.
 inline void run(Loop& loop, Task<void> task) {
   bool ended = false;
