@@ -78,7 +78,7 @@ class TurnHook {
 class Loop {
  public:
   // Call on the thread that will run the loop. kDenied or kUnsupported with the cause and the cure in the message when this node does not
-  // give io_uring: the caller may then choose epoll. After create() the loop makes no system call that confine() takes away.
+  // give io_uring: the caller may then choose epoll. After create() the loop makes no system call that seal() takes away.
   static Result<std::unique_ptr<Loop>> create(const LoopOptions& options);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
