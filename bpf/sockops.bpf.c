@@ -58,6 +58,10 @@ static __always_inline void add_pending(__u32 client_pod, __s64 change) {
   if (in_flight) __sync_fetch_and_add(in_flight, change);
 }
 
+static __always_inline void watch_close(struct bpf_sock_ops* ctx) {
+  bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
 static __always_inline void vouch(struct bpf_sock_ops* ctx, const struct ends* ends, __u32 client_pod,
                                   __u32 server_pod) {
   struct leat_tuple key = outgoing(ends);
@@ -70,8 +74,7 @@ static __always_inline void vouch(struct bpf_sock_ops* ctx, const struct ends* e
     count(client_pod, LEAT_COUNT_vouch_failed);
     return;
   }
-  bpf_sock_ops_cb_flags_set(ctx,
-                            ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);  // its close deletes the entry
+  watch_close(ctx);  // which deletes the entry, if the server has not
 }
 
 static __always_inline void withdraw(const struct leat_tuple* key, const struct leat_vouched* entry) {
@@ -104,9 +107,9 @@ static __always_inline void vouch_for_flow(struct bpf_sock_ops* ctx, const struc
   if (!is_address_of(&ends->local.ip, flow->client_pod))
     return count(flow->client_pod, LEAT_COUNT_vouch_foreign_address);
   vouch(ctx, ends, flow->client_pod, flow->backend_pod);
+  watch_close(ctx);  // to report it, even if it could not be vouched for
   struct leat_edge* edge = edge_of(flow);
   if (edge) __sync_fetch_and_add(&edge->opened, 1);
-  bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
 // A socket that the proxy dials with for a local client, from the client's namespace: towards any enrolled pod of this

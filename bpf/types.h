@@ -1,4 +1,9 @@
-// The keys and values of every BPF map, once for kernel programs (C) and the agent (C++).
+// bpf/ owns what runs in the kernel: one program file a hook family (bind, connect, names, sockops, lookup, flows), the
+// maps that they share (maps.h), the alias scheme (alias.h). agent/capture loads and attaches the programs and alone
+// writes what they read. No program touches a packet or a byte of payload: they decide where a socket connects, who
+// accepts it, and what names both ends see.
+//
+// This file: the keys and values of every BPF map, once for kernel programs (C) and the agent (C++).
 // Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Ports are in host order. Padding is named, so that
 // keys compare whole.
 #pragma once

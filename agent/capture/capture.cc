@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "agent/capture/best_effort.h"
 #include "agent/capture/bpf_map.h"
 #include "agent/capture/features.h"
 #include "agent/capture/flow_reader.h"
@@ -68,7 +69,7 @@ bool is_namespace(const std::string& path, uint64_t cookie) {
 
 class Capture::Impl {
  public:
-  static Result<std::unique_ptr<Impl>> open(Options options);
+  static Result<std::unique_ptr<Impl>> open(const Options& options);
 
   Result<Report> apply(const Plan& plan);
   Result<Listener> rebuild_listener(const v1::ListenerId& id);
@@ -140,7 +141,7 @@ Result<Capture::Impl::Maps> Capture::Impl::Maps::open(const std::string& folder)
               std::move(aliases),   std::move(services),   std::move(backends)};
 }
 
-Result<std::unique_ptr<Capture::Impl>> Capture::Impl::open(Options options) {
+Result<std::unique_ptr<Capture::Impl>> Capture::Impl::open(const Options& options) {
   auto features = probe_features(options);
   for (const Feature& feature : features)
     if (feature.needed && !feature.ok)
@@ -313,7 +314,7 @@ Result<void> Capture::Impl::capture(const PodSpec& pod, Report& report) {
   if (auto done = capture_inside(pod, row, inside.fd(), report); !done) {
     programs_.detach_inbound(pod.index);
     listeners.drop_all(pod.index);
-    (void)maps_.pods.set(pod.index, leat_pod{});
+    best_effort(maps_.pods.set(pod.index, leat_pod{}));
     return done;
   }
   captured_.emplace(pod.uid, Captured{.index = pod.index,
@@ -417,8 +418,8 @@ std::vector<Feature> Capture::Impl::hooks() const {
 Capture::Capture(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Capture::~Capture() = default;
 
-Result<std::unique_ptr<Capture>> Capture::open(Options options) {
-  LEAT_TRY(auto impl, Impl::open(std::move(options)));
+Result<std::unique_ptr<Capture>> Capture::open(const Options& options) {
+  LEAT_TRY(auto impl, Impl::open(options));
   return std::unique_ptr<Capture>(new Capture(std::move(impl)));
 }
 

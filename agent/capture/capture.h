@@ -168,7 +168,7 @@ class Capture {
   // Loads the programs and attaches them, or takes over what an earlier agent pinned, with no moment uncaptured. Fails,
   // naming cgroup, program and cure, where a foreign cgroup program would be silenced or would refuse ours. Destroying
   // the object leaves all in force.
-  static Result<std::unique_ptr<Capture>> open(Options options);
+  static Result<std::unique_ptr<Capture>> open(const Options& options);
   ~Capture();
 
   // Makes the kernel be as `plan` says. Idempotent: only differences are written. Strictness goes in before anything is

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/capture/best_effort.h"
 #include "agent/capture/sockets.h"
 
 namespace leat::capture {
@@ -53,8 +54,8 @@ void ListenerTable::expect_all(const std::string& uid, uint32_t pod_index) {
 
 void ListenerTable::drop_all(uint32_t pod_index) {
   for (uint32_t slot = LEAT_SLOT(pod_index, 0, 0); slot < LEAT_SLOT(pod_index + 1, 0, 0); ++slot) {
-    (void)slots_.erase(slot);  // the socket's end empties it as well
-    if (const auto record = records_.find(slot)) (void)records_.set(slot, {.epoch = record->epoch, .socket = 0});
+    best_effort(slots_.erase(slot));  // the socket's end empties it as well
+    if (const auto record = records_.find(slot)) best_effort(records_.set(slot, {.epoch = record->epoch, .socket = 0}));
     places_.erase(slot);
   }
 }
@@ -99,7 +100,7 @@ Result<Listener> ListenerTable::rebuild(const v1::ListenerId& id) {
   LEAT_TRY(const uint32_t slot, slot_of(id));
   Place& place = places_.at(slot);
   place.socket.reset();  // the port must be free
-  (void)slots_.erase(slot);
+  best_effort(slots_.erase(slot));
   LEAT_TRY_VOID(make(slot, place));
   return Listener{.id = place.id, .fd = place.socket.get()};
 }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "agent/capture/best_effort.h"
+
 namespace leat::capture {
 
 namespace {
@@ -114,7 +116,7 @@ Result<std::vector<MapFill>> Numbers::map_fills() const {
 
 void Numbers::forget_pod(uint32_t pod_index) {
   for (const auto& [key, edge] : edges_.rows())
-    if (key.client_pod == pod_index || key.backend_pod == pod_index) (void)edges_.erase(key);
+    if (key.client_pod == pod_index || key.backend_pod == pod_index) best_effort(edges_.erase(key));
 
   auto leaving = row(pod_index);
   auto node = row(LEAT_POD_HOST);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "agent/capture/best_effort.h"
 #include "agent/capture/features.h"
 #include "bpf/bind.skel.h"
 #include "bpf/connect.skel.h"
@@ -259,10 +260,7 @@ Result<void> Programs::attach_inbound(uint32_t pod_index, const leat_pod& row, i
   return {};
 }
 
-void Programs::detach_inbound(uint32_t pod_index) {
-  const auto ended = end_link(inbound_pin(loaded_->options, pod_index));
-  if (!ended) log::warn("{}", ended.error().message);
-}
+void Programs::detach_inbound(uint32_t pod_index) { best_effort(end_link(inbound_pin(loaded_->options, pod_index))); }
 
 void Programs::detach_inbound_of_others(const std::set<uint32_t>& pod_indexes) {
   for (uint32_t index = 0; index < LEAT_PODS_MAX; ++index) {

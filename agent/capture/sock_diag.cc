@@ -107,8 +107,8 @@ Result<std::vector<UntouchedFlow>> list_untouched(int marks_fd, int flows_fd) {
       const auto* message = static_cast<const inet_diag_msg*>(NLMSG_DATA(&reply));
       if (message->idiag_state == BPF_TCP_LISTEN) {
         listening.insert(ntohs(message->id.idiag_sport));
-      } else if (Listed listed = read_socket(reply, *message); !listed.ours) {
-        flows.push_back(std::move(listed.flow));
+      } else if (const Listed listed = read_socket(reply, *message); !listed.ours) {
+        flows.push_back(listed.flow);
       }
     }));
   }
