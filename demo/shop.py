@@ -35,7 +35,7 @@ class Shop:
 
     def _add_backend(self, name, node, version):
         pod = node.add_pod(name, NAMESPACE)
-        pod.labels = {"app": "backend", "version": version}
+        pod.labels = {"app": "backend", "version": version, "name": name}
         pod.server = pod.start([_HERE / "apps" / "backend.py", "--name", name, "--version", version, "--port", BACKEND_PORT])
         self.backends[name] = pod
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from programs import connect
 
@@ -45,8 +45,15 @@ class Authority:
         builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer or subject).public_key(public_key)
                    .serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(end)
                    .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris]), critical=not is_root)
-                   .add_extension(x509.BasicConstraints(ca=is_root, path_length=0 if is_root else None), critical=True))
+                   .add_extension(x509.BasicConstraints(ca=is_root, path_length=0 if is_root else None), critical=True)
+                   .add_extension(_key_usage(is_root), critical=True)
+                   .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False))
         return builder.sign(self._key, hashes.SHA256())
+
+
+def _key_usage(is_root):
+    return x509.KeyUsage(digital_signature=not is_root, key_cert_sign=is_root, crl_sign=is_root, content_commitment=False,
+                         key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False)
 
 
 # ---------------------------------------------------------------- a connection to a pod's HBONE port

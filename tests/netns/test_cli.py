@@ -9,12 +9,16 @@ from shop import BACKEND_PORT
 pytestmark = asks_leat
 
 
-@pytest.mark.parametrize("what", ["flows", "pods", "services", "certs", "check", "metrics", "version"])
+@pytest.mark.parametrize("what", [["flows", "--closed"], ["pods"], ["services"], ["certs"], ["check"], ["metrics"]], ids=lambda words: words[0])
 def test_every_table_has_the_same_facts_as_json(shop, what):
     shop.ask(3)
-    assert shop.a.leat(what, check=False).stdout.strip()
-    if what != "version":
-        assert json.loads(shop.a.leat(what, "-o", "json", check=False).stdout)
+    assert shop.a.leat(*what, check=False).stdout.strip()
+    assert json.loads(shop.a.leat(*what, "-o", "json", check=False).stdout)
+
+
+def test_version_names_every_program_and_the_kernel(shop):
+    said = shop.a.leat("version").stdout
+    assert all(word in said for word in ("leat", "agent", "proxy", "kernel"))
 
 
 def test_pods_lists_who_is_enrolled_and_who_is_not(shop):
