@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 
 #include <cstdio>
 
@@ -187,10 +188,15 @@ ProxyChannel::Tools Agent::channel_tools() {
               },
           .request = [this](ConnectionId connection, const std::string& instance,
                             const v1::ToAgent& message) { on_request(connection, instance, message); },
+          .certified = [this](const std::string& instance) { return broker_->has_all_certificates(instance); },
           .acknowledged = [this](uint64_t generation) { reconciler_->acknowledged(generation); },
           .granted = [this](uint64_t epoch, const std::string& instance, pid_t pid) { on_granted(epoch, instance, pid); },
           .armed_changed = [this](bool armed) { on_armed(armed); },
-          .instance_gone = [this](const std::string& instance) { source_ids_.release_all(instance); }};
+          .instance_gone =
+              [this](const std::string& instance) {
+                source_ids_.release_all(instance);
+                broker_->forget(instance);
+              }};
 }
 
 Broker::Tools Agent::broker_tools() {
@@ -209,6 +215,7 @@ Answers::Parts Agent::answer_parts() {
           .names = [this]() -> const FlowNames& { return *names_; },
           .slots_closed = [this] { return slots_closed_; },
           .without_proxy_since = [this] { return without_proxy_since_; },
+          .reset_connections = [this] { return reset_connections_; },
           .ca_error = [this] { return ca_error_; }};
 }
 
@@ -253,7 +260,9 @@ void Agent::on_request(ConnectionId connection, const std::string& instance, con
       auto [answer, sockets] = broker_->sockets(message.socket_request(), Clock::now());
       return channel_->send(connection, answer, std::move(sockets));
     }
-    case v1::ToAgent::kSignRequest: return channel_->send(connection, broker_->sign(message.sign_request(), Clock::now()));
+    case v1::ToAgent::kSignRequest:
+      channel_->send(connection, broker_->sign(instance, message.sign_request(), Clock::now()));
+      return channel_->certificate_sent(connection);
     case v1::ToAgent::kSourceIdRequest: {
       if (source_id_answers_.empty()) loop_->after(std::chrono::milliseconds(0), [this] { answer_source_ids(); });
       source_id_answers_.push_back({connection, instance, broker_->source_id(instance, message.source_id_request())});
@@ -311,6 +320,21 @@ void Agent::close_slots() {
   log::error("no proxy: PERMISSIVE pods go untouched now, STRICT ones are refused");
   slots_closed_ = true;
   if (const auto closed = capture_->close_slots(); !closed) log::error("pods' listeners are still in force: {}", closed.error().message);
+  reset_waiting();
+}
+
+// Connections that have waited in a backlog since the proxy went would wait for ever: they are reset, as a connect() is refused now. Again
+// after a while, for those whose handshake was under way when the slots were closed.
+void Agent::reset_waiting() {
+  for (const capture::Listener& listener : capture_->listeners()) {
+    if (listener.fd < 0) continue;
+    while (const UniqueFd waiting{accept4(listener.fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)}) {
+      const linger reset{.l_onoff = 1, .l_linger = 0};
+      setsockopt(waiting.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+      ++reset_connections_;
+    }
+  }
+  no_proxy_timer_ = loop_->after(limits::kResetWaitingEvery, [this] { reset_waiting(); });
 }
 
 void Agent::rebuild_missing_listeners() {

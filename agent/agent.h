@@ -68,6 +68,7 @@ class Agent {
   void on_granted(uint64_t epoch, const std::string& instance, pid_t pid);
   void on_armed(bool armed);
   void close_slots();
+  void reset_waiting();
   void rebuild_missing_listeners();
   void release_orphans();
 
@@ -95,6 +96,7 @@ class Agent {
   std::unique_ptr<FlowNames> names_;
   ClosedFlows closed_flows_;
   bool slots_closed_ = false;
+  uint64_t reset_connections_ = 0;  // that waited for a proxy in vain
   std::optional<std::chrono::system_clock::time_point> without_proxy_since_;
   EventLoop::TimerId no_proxy_timer_ = 0;
 

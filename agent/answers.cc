@@ -273,6 +273,7 @@ void Answers::add_own_counters(v1::ApiReply& reply) {
   add_counter(reply, "leat_agent_edit_longest_seconds", static_cast<double>(reconciler.latency().longest().count()) / 1e6, {}, true);
   add_counter(reply, "leat_agent_model_generation", static_cast<double>(reconciler.generation()), {}, true);
   add_counter(reply, "leat_agent_model_age_seconds", static_cast<double>(unix_ms(system_clock::now()) - unix_ms(reconciler.published())) / 1e3, {}, true);
+  add_counter(reply, "leat_agent_without_proxy_resets_total", static_cast<double>(parts_.reset_connections()));
   add_counter(reply, "leat_agent_without_proxy_slots_closed", parts_.slots_closed() ? 1 : 0, {}, true);
 }
 

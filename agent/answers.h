@@ -31,6 +31,7 @@ class Answers {
     // Whether pods' listener slots are empty for lack of a proxy, and since when there is none.
     std::function<bool()> slots_closed;
     std::function<std::optional<std::chrono::system_clock::time_point>()> without_proxy_since;
+    std::function<uint64_t()> reset_connections;  // that waited for a proxy in vain
     std::function<std::string()> ca_error;
   };
 

@@ -1,5 +1,7 @@
 #include "agent/broker.h"
 
+#include <algorithm>
+
 #include "agent/limits.h"
 #include "common/log.h"
 #include "common/spiffe.h"
@@ -11,7 +13,7 @@ Broker::Broker(Tools tools, SourceIds& source_ids, Time now)
 
 void Broker::set_pods(const v1::Mesh& mesh) {
   std::map<std::string, TokenBucket> quota;
-  std::map<std::string, std::string> identities;
+  std::set<std::string> identities;
   for (const v1::Workload& pod : mesh.workloads()) {
     if (!pod.local() || !pod.captured()) continue;
     const auto known = socket_quota_.find(pod.uid());
@@ -19,7 +21,7 @@ void Broker::set_pods(const v1::Mesh& mesh) {
                                  ? known->second
                                  : TokenBucket(limits::kSocketsASecondAPod, limits::kSocketBurstAPod, Time{}));
     const auto identity = SpiffeId::make(mesh.settings().trust_domain(), pod.namespace_(), pod.service_account());
-    if (identity) identities.emplace(identity->text(), pod.namespace_() + "/" + pod.name());
+    if (identity) identities.insert(identity->text());
   }
   socket_quota_ = std::move(quota);
   identities_ = std::move(identities);
@@ -52,7 +54,7 @@ Result<std::vector<UniqueFd>> Broker::make_sockets(const v1::SocketRequest& requ
   return tools_.make_sockets(request.workload_uid(), request.ipv6(), request.count());
 }
 
-v1::ToProxy Broker::sign(const v1::SignRequest& request, Time now) {
+v1::ToProxy Broker::sign(const std::string& instance, const v1::SignRequest& request, Time now) {
   v1::ToProxy answer;
   v1::Signed& reply = *answer.mutable_signed_();
   reply.set_request(request.request());
@@ -64,6 +66,7 @@ v1::ToProxy Broker::sign(const v1::SignRequest& request, Time now) {
     return answer;
   }
   ++counters_.certificates;
+  certified_[instance].insert(request.identity());
   for (std::string& der : *chain) reply.add_chain_der(std::move(der));
   return answer;
 }
@@ -76,6 +79,11 @@ Result<std::vector<std::string>> Broker::make_certificate(const v1::SignRequest&
     return fail(ErrorCode::kExhausted, "more than {} certificates a second are asked for, this node's quota", limits::kSignsASecond);
   }
   return tools_.sign(request.identity(), request.csr_der());
+}
+
+bool Broker::has_all_certificates(const std::string& instance) const {
+  const auto found = certified_.find(instance);
+  return found == certified_.end() ? identities_.empty() : std::ranges::includes(found->second, identities_);
 }
 
 v1::ToProxy Broker::source_id(const std::string& instance, const v1::SourceIdRequest& request) {

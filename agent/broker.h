@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,7 +36,10 @@ class Broker {
   void set_pods(const v1::Mesh& mesh);
 
   std::pair<v1::ToProxy, std::vector<UniqueFd>> sockets(const v1::SocketRequest& request, Time now);
-  v1::ToProxy sign(const v1::SignRequest& request, Time now);
+  v1::ToProxy sign(const std::string& instance, const v1::SignRequest& request, Time now);
+  // This proxy was given a certificate for every identity of this node: it can take over without a connection waiting for one.
+  [[nodiscard]] bool has_all_certificates(const std::string& instance) const;
+  void forget(const std::string& instance) { certified_.erase(instance); }
   // The id must be saved and in the kernel before the answer is sent.
   v1::ToProxy source_id(const std::string& instance, const v1::SourceIdRequest& request);
 
@@ -51,7 +55,8 @@ class Broker {
   Counters counters_;
   TokenBucket signs_;
   std::map<std::string, TokenBucket> socket_quota_;  // by uid of each captured pod of this node
-  std::map<std::string, std::string> identities_;    // and the namespace/name of one pod that has it
+  std::set<std::string> identities_;                 // theirs
+  std::map<std::string, std::set<std::string>> certified_;  // identities by proxy instance
 };
 
 }  // namespace leat::agent

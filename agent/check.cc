@@ -1,6 +1,7 @@
 #include "agent/check.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include <fmt/format.h>
 
@@ -12,6 +13,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr char kOk[] = "ok", kWarn[] = "warn", kFail[] = "fail";
+constexpr size_t kListedFindings = 10;
 constexpr double kFillWarning = 0.8;
 // Renewed at half life: one that has used up 9 tenths was not renewed for 4 tenths of its life.
 constexpr double kLifeWarning = 0.9;
@@ -163,8 +165,12 @@ class Rows {
     const auto errors = std::ranges::count_if(facts_.findings, [](const v1::Finding& finding) { return finding.severity() == "error"; });
     const auto warnings = static_cast<std::ptrdiff_t>(facts_.findings.size()) - errors;
     if (facts_.findings.empty()) return add("objects", kOk, "no findings");
-    add("objects", errors > 0 ? kFail : kWarn, fmt::format("{} errors, {} warnings in the objects", errors, warnings),
-        "`leat lint` of the folder lists them with file, line and field");
+    add("objects", errors > 0 ? kFail : kWarn, fmt::format("{} errors, {} warnings; what is valid is in force", errors, warnings),
+        facts_.findings.size() > kListedFindings ? "`leat lint` of the folder lists all of them" : "");
+    for (const v1::Finding& finding : facts_.findings | std::views::take(kListedFindings)) {
+      add("objects", finding.severity() == "error" ? kFail : kWarn,
+          fmt::format("{}:{}: {} {}: {}", finding.file(), finding.line(), finding.object(), finding.field(), finding.message()));
+    }
   }
 
   const CheckFacts& facts_;

@@ -3,7 +3,7 @@
 //
 //   a proxy without a lease comes       it waits; the newest that waits is the candidate
 //   nobody holds the lease              the candidate is granted the next epoch at once
-//   the candidate came after the holder, and is ready (it has its model)      the holder is asked to disarm
+//   the candidate came after the holder, and is ready (model, certificates)   the holder is asked to disarm
 //   the holder confirms, or has exited  nobody holds the lease
 //   the holder does neither in time     its process is ended, which then is an exit
 //   a holder's connection is lost       while its process lives it keeps the lease (it may still be armed), unless it is contested too long
@@ -45,7 +45,7 @@ class LeaseBook {
 
   // A proxy has said Hello; `epoch` is the highest it was granted, 0 for none.
   Actions hello(ConnectionId connection, const std::string& instance, uint64_t epoch, Time now);
-  Actions ready(ConnectionId connection, Time now);  // it has a model: taking over costs no connection
+  Actions ready(ConnectionId connection, Time now);  // it has model and certificates: taking over costs no connection
   Actions revoked(ConnectionId connection, uint64_t epoch, Time now);
   Actions disconnected(ConnectionId connection, Time now);  // its process may live
   Actions exited(ConnectionId connection, Time now);        // its process is gone; comes after disconnected(), or instead of it

@@ -187,8 +187,14 @@ void ProxyChannel::on_listeners(Proxy& proxy, const google::protobuf::RepeatedPt
 
 void ProxyChannel::on_acknowledged(Proxy& proxy, uint64_t generation) {
   proxy.acknowledged_generation = std::max(proxy.acknowledged_generation, generation);
-  perform(lease_.ready(proxy.id, Clock::now()));
+  certificate_sent(proxy.id);
   if (lease_.armed() == proxy.id) tools_.acknowledged(generation);
+}
+
+void ProxyChannel::certificate_sent(ConnectionId connection) {
+  const auto found = proxies_.find(connection);
+  if (found == proxies_.end() || found->second->acknowledged_generation == 0) return;
+  if (tools_.certified(found->second->hello.instance())) perform(lease_.ready(connection, Clock::now()));
 }
 
 // ---------------------------------------------------------------- the lease

@@ -45,7 +45,8 @@ class ProxyChannel {
     std::function<void(const v1::ListenerId&)> listener_died;  // make a new one, then call send_listeners()
     // SocketRequest, SignRequest, SourceIdRequest, SourceIdRelease, as ProxySession checked them; answer with send().
     std::function<void(ConnectionId, const std::string& instance, const v1::ToAgent&)> request;
-    std::function<void(uint64_t generation)> acknowledged;  // the armed proxy acts on it
+    std::function<bool(const std::string& instance)> certified;  // it has all certificates of this node
+    std::function<void(uint64_t generation)> acknowledged;       // the armed proxy acts on it
     // Called before the proxy hears of it: remember it for the next life, make the listeners that nobody holds.
     std::function<void(uint64_t epoch, const std::string& instance, pid_t)> granted;
     std::function<void(bool armed)> armed_changed;
@@ -70,6 +71,8 @@ class ProxyChannel {
   void publish_roots();
   // Brings the armed proxy what it lacks of Tools::listeners(), and takes back what is gone.
   void send_listeners();
+  // It may have all its certificates now, and be ready to take over.
+  void certificate_sent(ConnectionId connection);
   // Nothing happens where the connection is gone.
   void send(ConnectionId connection, const v1::ToProxy& message, std::vector<UniqueFd> fds = {});
   // Asks every proxy (`question` is a FlowQuery or StatsQuery; its request number is set here). `done` is called once, within

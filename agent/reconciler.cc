@@ -52,15 +52,17 @@ void Reconciler::start() {
     });
     return;
   }
-  const v1::MeshChange change = control::diff(compiled_.mesh, compiled.mesh);
+  const v1::MeshChange change = control::diff(mesh_, compiled.mesh);
   const bool changed = first_ || !control::is_empty(change);
-  compiled_ = std::move(compiled);
-  note_findings();
+  if (changed) mesh_ = std::move(compiled.mesh);
+  plan_ = std::move(compiled.plan);
+  local_pods_ = std::move(compiled.local_pods);
+  note_findings(compiled.findings);
 
   // In its first turn an agent does not know what the proxies of its former life act on; they keep their last model, whose ids are the
   // same, so that nothing that is captured is let go.
   in_flight_ = true;
-  apply(std::exchange(first_, false) ? nullptr : &known_);
+  apply(first_ ? nullptr : &known_);
   if (changed) {
     published_ = std::chrono::system_clock::now();
     tools_.publish(++generation_, change);
@@ -79,14 +81,15 @@ void Reconciler::acknowledged(uint64_t generation) {
 
 void Reconciler::finish() {
   loop_.cancel(std::exchange(ack_timer_, 0));
-  std::set<uint32_t> wanted = proxy_ids(compiled_.plan);
+  std::set<uint32_t> wanted = proxy_ids(plan_);
   const bool withheld = !std::ranges::includes(known_, wanted);
   known_ = std::move(wanted);
   if (withheld) apply(&known_);
-  latency_.add(std::chrono::duration_cast<EditLatency::Duration>(Clock::now() - edit_seen_));
+  const auto latency = std::chrono::duration_cast<EditLatency::Duration>(Clock::now() - edit_seen_);
+  if (!std::exchange(first_, false)) latency_.add(latency);
   if (!failure_) log::info("model generation {} is in force after {:.1f} ms: {} workloads, {} services, {} captured pods here", generation_,
-            static_cast<double>(latency_.last().count()) / 1000, compiled_.mesh.workloads_size(), compiled_.mesh.services_size(),
-            compiled_.plan.pods.size());
+            static_cast<double>(latency.count()) / 1000, mesh_.workloads_size(), mesh_.services_size(),
+            plan_.pods.size());
   in_flight_ = false;
   if (changed_) start();
 }
@@ -97,7 +100,7 @@ Result<void> Reconciler::source_ids_changed() {
 }
 
 Result<void> Reconciler::apply(const std::set<uint32_t>* known) {
-  const auto report = tools_.apply(to_capture_plan(compiled_.plan, source_ids_.leased(), known));
+  const auto report = tools_.apply(to_capture_plan(plan_, source_ids_.leased(), known));
   if (!report) {
     failure_ = report.error();
     log::error("the kernel does not take the plan: {}", report.error().message);
@@ -118,9 +121,9 @@ Result<void> Reconciler::apply(const std::set<uint32_t>* known) {
 }
 
 // Each is logged once while it stands.
-void Reconciler::note_findings() {
+void Reconciler::note_findings(const std::vector<v1::Finding>& of_objects) {
   findings_ = tools_.source_findings();
-  findings_.insert(findings_.end(), compiled_.findings.begin(), compiled_.findings.end());
+  findings_.insert(findings_.end(), of_objects.begin(), of_objects.end());
   std::set<std::string> standing;
   for (const v1::Finding& finding : findings_) {
     const std::string text = text_of(finding);
@@ -139,7 +142,7 @@ void Reconciler::note_pods(const capture::Report& report) {
   for (const capture::PodFailure& failure : report.failed_pods) failures.emplace(failure.uid, failure.error.message);
 
   std::map<std::string, PodState> pods;
-  for (const control::LocalPod& pod : compiled_.local_pods) {
+  for (const control::LocalPod& pod : local_pods_) {
     const std::string& uid = pod.workload.uid();
     PodState state{.pod = pod, .enrolment = pod.enrolled ? "enrolled" : "not enrolled", .reason = pod.reason};
     const auto before = pods_.find(uid);

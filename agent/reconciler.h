@@ -56,8 +56,8 @@ class Reconciler {
   // Clients outside the model have new ids, or gave some back: the kernel must decode them. False: it can't.
   Result<void> source_ids_changed();
 
-  [[nodiscard]] const v1::Mesh& mesh() const { return compiled_.mesh; }
-  [[nodiscard]] const control::CapturePlan& plan() const { return compiled_.plan; }
+  // What it holds stays where it is until the next Tools::publish.
+  [[nodiscard]] const v1::Mesh& mesh() const { return mesh_; }
   [[nodiscard]] uint64_t generation() const { return generation_; }
   [[nodiscard]] std::chrono::system_clock::time_point published() const { return published_; }
   [[nodiscard]] const std::vector<v1::Finding>& findings() const { return findings_; }
@@ -70,17 +70,19 @@ class Reconciler {
   void start();
   void finish();
   Result<void> apply(const std::set<uint32_t>* known);
-  void note_findings();
+  void note_findings(const std::vector<v1::Finding>& of_objects);
   void note_pods(const capture::Report& report);
 
   EventLoop& loop_;
   SourceIds& source_ids_;
   Tools tools_;
   control::Compiler compiler_;
-  control::CompiledMesh compiled_;
+  v1::Mesh mesh_;
+  control::CapturePlan plan_;
+  std::vector<control::LocalPod> local_pods_;
   uint64_t generation_;
   std::chrono::system_clock::time_point published_;
-  bool first_ = true;
+  bool first_ = true;  // the start is no edit
   bool in_flight_ = false;
   std::optional<Clock::time_point> changed_;  // since when objects wait to be compiled
   Clock::time_point edit_seen_;               // of the edit in flight

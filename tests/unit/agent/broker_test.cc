@@ -53,7 +53,7 @@ struct Fixture {
     v1::SignRequest request;
     request.set_request(7);
     request.set_identity(identity);
-    return broker.sign(request, kNow).signed_();
+    return broker.sign("i", request, kNow).signed_();
   }
   v1::SourceId source(const char* pod, const char* address) {
     v1::SourceIdRequest request;
@@ -96,6 +96,18 @@ TEST_CASE("certificates are issued for identities of captured pods of this node 
     CHECK(node.sign(other).chain_der_size() == 0);
     CHECK_FALSE(node.sign(other).error().empty());
   }
+}
+
+TEST_CASE("a proxy has all certificates when each identity of the node was signed for itself, not for another") {
+  Fixture node;
+  CHECK_FALSE(node.broker.has_all_certificates("i"));
+  node.sign(kIdentity);
+  CHECK(node.broker.has_all_certificates("i"));
+  CHECK_FALSE(node.broker.has_all_certificates("j"));
+  node.broker.forget("i");
+  CHECK_FALSE(node.broker.has_all_certificates("i"));
+  node.broker.set_pods({});
+  CHECK(node.broker.has_all_certificates("i"));
 }
 
 TEST_CASE("no client from outside is given an id that decodes to a loopback address") {
