@@ -115,25 +115,44 @@ Json service_json(const v1::Service& service, const Workloads& workloads,
           {"aliases", std::move(ids)}};
 }
 
-Row service_row(const v1::Service& service, const Workloads& workloads, bool wide) {
-  size_t ready = 0;
-  size_t local = 0;
-  std::vector<std::string> pods;
+// A pod with two addresses is two endpoints of the model, and one for a person.
+struct Replica {
+  std::string name;
+  bool ready = false;
+  bool local = false;
+};
+
+std::map<std::string, Replica> replicas_of(const v1::Service& service, const Workloads& workloads) {
+  std::map<std::string, Replica> replicas;  // by workload, or address where there is none
   for (const auto& endpoint : service.endpoints()) {
-    if (!endpoint.ready()) continue;
-    ++ready;
     const auto workload = workloads.find(endpoint.workload_uid());
-    local += workload != workloads.end() && workload->second->local() ? 1 : 0;
-    pods.push_back(workload != workloads.end() ? workload->second->name() : address_text(endpoint.address()));
+    const bool is_pod = workload != workloads.end();
+    Replica& replica = replicas[is_pod ? endpoint.workload_uid() : endpoint.address()];
+    replica.name = is_pod ? workload->second->name() : address_text(endpoint.address());
+    replica.ready |= endpoint.ready();
+    replica.local |= is_pod && workload->second->local();
   }
+  return replicas;
+}
+
+Row service_row(const v1::Service& service, const Workloads& workloads, bool wide) {
+  size_t local = 0;
+  std::vector<std::string> ready;
+  const auto replicas = replicas_of(service, workloads);
+  for (const auto& [key, replica] : replicas) {
+    if (!replica.ready) continue;
+    ready.push_back(replica.name);
+    local += replica.local ? 1 : 0;
+  }
+  std::ranges::sort(ready);
   std::vector<std::string> ports;
   for (const auto& port : service.ports()) ports.push_back(std::to_string(port.port()));
-  const auto total = static_cast<size_t>(service.endpoints_size());
   Row row{{service.namespace_(), service.name(), service.headless() ? "None" : joined(addresses_of(service.vips())),
-           joined(ports), Cell(fmt::format("{}/{}", ready, total), ready == 0 ? Colour::kRed : Colour::kNone),
+           joined(ports),
+           Cell(fmt::format("{}/{}", ready.size(), replicas.size()), ready.empty() ? Colour::kRed : Colour::kNone),
            std::to_string(local), balancing_text(service.load_balancing())},
           ""};
-  if (wide) add_cells(row, {joined(pods)});
+  if (wide) add_cells(row, {joined(ready)});
   return row;
 }
 

@@ -67,6 +67,10 @@ TEST_CASE("a service shows how many of its endpoints are ready, and how many of 
   service.mutable_endpoints(0)->set_workload_uid("u1");
   service.mutable_endpoints(0)->set_ready(true);
   service.mutable_endpoints(1)->set_ready(true);
+  v1::Endpoint& sixth = *service.add_endpoints();  // the pod's other address
+  sixth.set_address(wire("fd00:1::1"));
+  sixth.set_workload_uid("u1");
+  sixth.set_ready(true);
   v1::EndpointPort& port = *service.mutable_endpoints(0)->add_ports();
   port.set_service_port(80);
   port.set_target_port(8080);
@@ -78,7 +82,7 @@ TEST_CASE("a service shows how many of its endpoints are ready, and how many of 
 
   CHECK(services_view(reply, true).table.render(false) ==
         "NAMESPACE   NAME      ADDRESS     PORTS    READY   LOCAL   BALANCING       ENDPOINTS\n"
-        "shop        backend   10.96.0.5   80,443   2/3     1       least-request   backend-1,10.2.0.1\n");
+        "shop        backend   10.96.0.5   80,443   2/3     1       least-request   10.2.0.1,backend-1\n");
   const Json json = services_view(reply, false).list[0];
   CHECK(
       json["endpoints"][0].dump() ==
