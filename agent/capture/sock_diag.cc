@@ -10,7 +10,6 @@
 #include <unordered_set>
 
 #include "agent/capture/netlink.h"
-#include "bpf/alias.h"
 
 namespace leat::capture {
 
@@ -42,10 +41,8 @@ IpAddress address_of(const inet_diag_msg& message, const __be32 (&words)[4]) {
 }
 
 bool is_inside_the_pod(const IpAddress& address) {
-  if (address.is_loopback()) return true;
-  const in6_addr* bytes = reinterpret_cast<const in6_addr*>(address.bytes().data());
-  return bytes->s6_addr32[0] == htonl(LEAT_ALIAS6_WORD0) &&
-         ntohl(bytes->s6_addr32[1]) >> 16 == LEAT_ALIAS6_DESTINATION_WORD1 >> 16;
+  static const Cidr kAliases6 = Cidr::parse("fd6c:6561:7400::/48").value();  // bpf/alias.h
+  return address.is_loopback() || kAliases6.contains(address);
 }
 
 // Whether one of the maps that were asked for knows the socket: then the reply nests a value in its storages.
