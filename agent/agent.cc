@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -323,18 +324,19 @@ void Agent::close_slots() {
   reset_waiting();
 }
 
-// Connections that have waited in a backlog since the proxy went would wait for ever: they are reset, as a connect() is refused now. Again
-// after a while, for those whose handshake was under way when the slots were closed.
+// Connections that have waited in a backlog since the proxy went would wait for ever: they are reset, as a connect() is refused now. By
+// ending the listener, never by accept(): whether that blocks is for the proxy to say, which shares the descriptor's flags.
 void Agent::reset_waiting() {
   for (const capture::Listener& listener : capture_->listeners()) {
     if (listener.fd < 0) continue;
-    while (const UniqueFd waiting{accept4(listener.fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)}) {
-      const linger reset{.l_onoff = 1, .l_linger = 0};
-      setsockopt(waiting.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-      ++reset_connections_;
-    }
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    const bool known = getsockopt(listener.fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
+    if (known) reset_connections_ += info.tcpi_unacked;  // of a listener: the length of its queue
+    shutdown(listener.fd, SHUT_RDWR);
+    const auto made = capture_->rebuild_listener(listener.id);
+    if (!made) log::error("a listener of {} can't be made anew: {}", listener.id.workload_uid(), made.error().message);
   }
-  no_proxy_timer_ = loop_->after(limits::kResetWaitingEvery, [this] { reset_waiting(); });
 }
 
 void Agent::rebuild_missing_listeners() {

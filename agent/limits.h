@@ -17,8 +17,6 @@ inline constexpr milliseconds kRevokeDeadline{3000};
 inline constexpr milliseconds kWarmUpDeadline{1000};
 // After a restart of the agent: how long it waits for the proxy that held the lease and its listeners, if that process lives.
 inline constexpr milliseconds kAdoptDeadline{2000};
-// While there is no proxy and slots are closed: how often what still came into a backlog is reset.
-inline constexpr milliseconds kResetWaitingEvery{500};
 // After a restart of the agent: source ids of a proxy that has not come back by then are free.
 inline constexpr milliseconds kOrphanDeadline{30'000};
 
