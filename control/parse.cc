@@ -74,18 +74,15 @@ class FileParser {
 
   // One document; `lines_before` of it in the file.
   void read_document(std::string_view text, int lines_before) {
-    YAML::Node document;
     try {
-      document = YAML::Load(std::string(text));
+      read_node(YAML::Load(std::string(text)), lines_before, /*in_list=*/false);
     } catch (const YAML::Exception& error) {
       const int line = error.mark.is_null() ? 1 : error.mark.line + 1;
       parsed_.findings.push_back(
           make_finding(Severity::kError, {file_, lines_before + line}, "", "",
                        fmt::format("not YAML: {}; what this document said before stays in force", error.msg)));
       parsed_.whole = false;
-      return;
     }
-    read_node(document, lines_before);
   }
 
   Parsed take() && {
@@ -94,12 +91,13 @@ class FileParser {
   }
 
  private:
-  void read_node(const YAML::Node& node, int lines_before) {
+  void read_node(const YAML::Node& node, int lines_before, bool in_list) {
     if (!node.IsDefined() || node.IsNull()) return;  // nothing but comments
     FindingSink sink{.file = file_, .first_line = lines_before, .object = "", .findings = parsed_.findings};
     const Field root(node, sink);
-    if (root.is_map() && root["kind"].text_or() == "List") {
-      for (const Field& item : root["items"].items()) read_node(item.node(), lines_before);
+    // A List has no List in it; an alias of YAML could make one that has itself in it.
+    if (!in_list && root.is_map() && root["kind"].text_or() == "List") {
+      for (const Field& item : root["items"].items()) read_node(item.node(), lines_before, true);
       return;
     }
     ++parsed_.documents;

@@ -156,6 +156,12 @@ TEST_CASE("a kubectl List is its items; JSON is read like YAML") {
   CHECK(key_of(parsed.objects[1]) == ObjectKey{Pod::kKind, {"c", "b"}});
 }
 
+TEST_CASE("a List that has itself in it, and YAML nested without end, are findings") {
+  const Parsed own = parse_here("&list\napiVersion: v1\nkind: List\nitems: [*list]\n");
+  CHECK(findings_of(own) == "3 warning List  kind: unknown kind; the object has no effect\n");
+  CHECK_FALSE(parse_here(std::string(100'000, '[')).whole);
+}
+
 TEST_CASE("an object without a namespace takes the default, cluster-scoped kinds have none") {
   const Parsed parsed = parse_here(
       "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: n, namespace: "
