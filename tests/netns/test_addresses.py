@@ -129,7 +129,7 @@ def test_ports_stay_free_under_many_outbound_flows(shop, far):
     refused = far.call(_ephemeral_ports_that_cannot_be_bound)
     client.kill()
     task.kill()
-    assert not refused
+    assert not refused, f"{len(refused)} of them, such as {refused[:5]}"
 
 
 def _hold(say, port, count):

@@ -16,7 +16,6 @@
 
 namespace {
 
-using leat::Error;
 using leat::IpAddress;
 using leat::Result;
 using leat::SocketAddress;
@@ -249,7 +248,7 @@ class Driver {
     std::vector<DirectFlow> flows;
     while (flows.size() < request.value("count", size_t{1})) {
       wait_for(capture_->closed_flows_fd(), POLLIN);
-      for (DirectFlow& flow : capture_->take_closed_flows()) flows.push_back(std::move(flow));
+      for (const DirectFlow& flow : capture_->take_closed_flows()) flows.push_back(flow);
     }
     return list(flows);
   }
