@@ -128,7 +128,7 @@ void TunnelConnection::turn_end() {
   while (!cancelled_.empty()) {
     TunnelStream* stream = cancelled_.back();
     cancelled_.pop_back();
-    stream->wake_both();
+    stream->wake_all();
   }
   flush_.set();
 }
@@ -227,6 +227,8 @@ TunnelStream::Receive TunnelStream::recv() {
 
 TunnelStream::Send TunnelStream::send(ring::Chain&& bytes) { return {*this, std::move(bytes)}; }
 
+TunnelStream::Hangup TunnelStream::hangup() { return Hangup(*this); }
+
 void TunnelStream::finish() {
   if (dead()) return;
   connection_->session().end(*stream_);
@@ -266,10 +268,11 @@ void TunnelStream::on_event(const hbone::Event& event) {
     case hbone::EventKind::kReset:
       reset_by_peer_ = true;
       if (asking_) return asking_->settle(Reason::kTunnelBroken);
-      wake_both();
+      wake_all();
       break;
     case hbone::EventKind::kReadable:
     case hbone::EventKind::kEnded: wake_reader(); break;
+    case hbone::EventKind::kClosed: wake_hangup(); break;
     case hbone::EventKind::kWritable:
       if (sending_ && sending_->push()) wake_writer();
       break;
@@ -285,11 +288,17 @@ void TunnelStream::wake_writer() {
   if (Send* sending = std::exchange(sending_, nullptr)) sending->waiter_.resume();
 }
 
+void TunnelStream::wake_hangup() {
+  if (auto waiter = std::exchange(hangup_, {})) waiter.resume();
+}
+
 // The stream may be gone once the first of them has been resumed.
-void TunnelStream::wake_both() {
-  const auto reader = std::exchange(reader_, {});
+void TunnelStream::wake_all() {
+  const auto reading = std::exchange(reader_, {});
+  const auto waiting = std::exchange(hangup_, {});  // at most one of the two
   wake_writer();
-  if (reader) reader.resume();
+  if (reading) reading.resume();
+  if (waiting) waiting.resume();
 }
 
 bool TunnelStream::Receive::await_ready() const {
@@ -311,9 +320,9 @@ bool TunnelStream::Send::push() {
   return left_.empty();
 }
 
-ring::IoResult<void> TunnelStream::Send::await_resume() const {
-  if (stream_.cancelled_) return std::unexpected(ring::Errno{ECANCELED});
-  if (stream_.reset_by_peer_) return std::unexpected(ring::Errno{ECONNRESET});
+ring::IoResult<void> TunnelStream::outcome() const {
+  if (cancelled_) return std::unexpected(ring::Errno{ECANCELED});
+  if (reset_by_peer_) return std::unexpected(ring::Errno{ECONNRESET});
   return {};
 }
 

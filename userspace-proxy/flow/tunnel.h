@@ -93,11 +93,14 @@ class TunnelStream {
 
   class Receive;
   class Send;
+  class Hangup;
   class Answer;
 
   // The stream concept of relay(). Bytes given out by recv() count as drained, so that the peer may send more, at the next recv().
   [[nodiscard]] Receive recv();
   [[nodiscard]] Send send(ring::Chain&& bytes);
+  // hangup() is for one that has read the peer's end: it waits until the stream is through both ways, or reset.
+  [[nodiscard]] Hangup hangup();
   void finish();
   void reset();
 
@@ -115,12 +118,15 @@ class TunnelStream {
   void on_event(const hbone::Event& event);
   void wake_reader();
   void wake_writer();
-  void wake_both();
+  void wake_hangup();
+  void wake_all();
   [[nodiscard]] bool dead() const { return reset_by_peer_ || cancelled_; }
+  [[nodiscard]] ring::IoResult<void> outcome() const;
 
   TunnelConnection* connection_;
   hbone::Stream* stream_;  // null: moved from
   std::coroutine_handle<> reader_;
+  std::coroutine_handle<> hangup_;  // or this one: it has read the end
   Send* sending_ = nullptr;
   Answer* asking_ = nullptr;
   uint32_t unreported_bytes_ = 0;  // given out by recv(), not yet reported as drained
@@ -139,6 +145,17 @@ class TunnelStream::Receive {
   TunnelStream& stream_;
 };
 
+class TunnelStream::Hangup {
+ public:
+  explicit Hangup(TunnelStream& stream) : stream_(stream) {}
+  [[nodiscard]] bool await_ready() const { return stream_.dead() || stream_.stream_->closed(); }
+  void await_suspend(std::coroutine_handle<> waiter) { stream_.hangup_ = waiter; }
+  [[nodiscard]] ring::IoResult<void> await_resume() const { return stream_.outcome(); }
+
+ private:
+  TunnelStream& stream_;
+};
+
 class TunnelStream::Send {
  public:
   Send(TunnelStream& stream, ring::Chain&& bytes) : stream_(stream), left_(std::move(bytes)) {}
@@ -147,7 +164,7 @@ class TunnelStream::Send {
     waiter_ = waiter;
     stream_.sending_ = this;
   }
-  ring::IoResult<void> await_resume() const;
+  [[nodiscard]] ring::IoResult<void> await_resume() const { return stream_.outcome(); }
 
  private:
   friend class TunnelStream;
