@@ -107,6 +107,7 @@ Result<Listener> ListenerTable::rebuild(const v1::ListenerId& id) {
 
 std::vector<Listener> ListenerTable::all() const {
   std::vector<Listener> listeners;
+  listeners.reserve(places_.size());
   for (const auto& [slot, place] : places_) listeners.push_back({.id = place.id, .fd = place.socket.get()});
   return listeners;
 }
