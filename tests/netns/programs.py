@@ -62,10 +62,12 @@ def read_until(sock, end):
 
 
 def outcome(action):
-    """"ok", or how the kernel said no: "refused", "reset", "timeout", "denied", …"""
+    """"ok", or how it went wrong: "refused", "reset", "closed", "timeout", "denied", …"""
     try:
         action()
         return "ok"
+    except EOFError:
+        return "closed"
     except OSError as error:
         return {ConnectionRefusedError: "refused", ConnectionResetError: "reset", BrokenPipeError: "reset", TimeoutError: "timeout",
                 PermissionError: "denied"}.get(type(error), str(error))

@@ -70,13 +70,14 @@ def test_with_the_whole_proxy_gone_connects_wait_for_the_next_one(loaded):
 
 
 def test_replacing_the_proxy_fifty_times_under_load_fails_nothing(loaded):
-    proxied = [Callers(loaded.frontend, loaded.far.ipv4, threads=2, each=each) for each in (1, 5)]
-    direct = Callers(loaded.frontend, loaded.near.ipv4, threads=1)
+    callers = {"one request a connection": Callers(loaded.frontend, loaded.far.ipv4, threads=2),
+               "five requests a connection": Callers(loaded.frontend, loaded.far.ipv4, threads=2, each=5),
+               "same node": Callers(loaded.frontend, loaded.near.ipv4, threads=1)}
     for number in range(UPGRADES):
         loaded.lab.nodes[number % 2].replace_proxy()
-    for callers in (*proxied, direct):
-        report = callers.stop()
-        assert report["failed"] == {} and report["done"] > UPGRADES
+    reports = {name: caller.stop() for name, caller in callers.items()}
+    assert {name: report["failed"] for name, report in reports.items()} == dict.fromkeys(callers, {})
+    assert all(report["done"] > UPGRADES for report in reports.values())
 
 
 def test_a_stopped_proxy_is_replaced_and_nothing_stays_stuck(loaded):
