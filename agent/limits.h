@@ -26,6 +26,7 @@ inline constexpr size_t kMaxProxyQueueBytes = 256u << 20;    // a snapshot of a 
 inline constexpr size_t kMaxProxyConnections = 8;            // one armed, the others drain
 inline constexpr uint32_t kMaxSocketsARequest = 32;          // the batch that is cheapest a socket (measured)
 inline constexpr size_t kMaxHeldListeners = 1024 * 8;        // pods of a node * roles * families, rounded up
+inline constexpr uint64_t kMaxLeaseEpoch = 1ull << 62;       // no node lives so long; a higher one would make the count wrap
 inline constexpr size_t kMaxTextBytes = 256;                 // instance, version, back end, uid
 inline constexpr size_t kMaxCsrBytes = 8 * 1024;             // a P-256 request is under 300
 inline constexpr double kMessagesASecond = 20'000;           // above it the connection is read more slowly, never dropped

@@ -150,6 +150,9 @@ Result<void> ProxySession::check(const v1::Hello& hello, size_t fds) {
   LEAT_TRY_VOID(check_text(hello.version(), "the version"));
   LEAT_TRY_VOID(check_text(hello.instance(), "the instance"));
   LEAT_TRY_VOID(check_text(hello.backend(), "the back end"));
+  if (hello.lease_epoch() > limits::kMaxLeaseEpoch) {
+    return fail(ErrorCode::kProtocol, "lease epoch {} was never granted", hello.lease_epoch());
+  }
   if (hello.listener_total() > limits::kMaxHeldListeners) {
     return fail(ErrorCode::kProtocol, "{} listeners are announced, more than {}", hello.listener_total(), limits::kMaxHeldListeners);
   }

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from conftest import PLAIN
+from mesh import PLAIN
 
 pytestmark = pytest.mark.skipif(PLAIN, reason="asks Leat, and LEAT_PLAIN is set")
 
@@ -58,7 +58,7 @@ def test_only_the_proxys_user_is_let_in(shop):
     [field(3, b"\x08\x01")],                                # Ack before Hello
     [HELLO, HELLO],
     [HELLO, field(4, field(1, b"pod") + b"\x18\x21")],      # 33 sockets
-    [HELLO, field(3, b"\x08\x05")],                         # Ack of a model that was never sent
+    [HELLO, field(3, b"\x08" + b"\xff" * 9 + b"\x01")],     # Ack of a model that was never sent
     [field(1, field(1, b"0.1.0") + field(2, b"a b") + field(7, b"epoll"))],
 ], ids=["garbage", "ack-first", "two-hellos", "too-many-sockets", "unsent-ack", "space-in-instance"])
 def test_a_proxy_that_breaks_the_protocol_is_disconnected_and_counted_and_the_mesh_goes_on(shop, messages):

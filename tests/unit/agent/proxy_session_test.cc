@@ -48,6 +48,13 @@ TEST_CASE("nothing is heard before Hello, and only one Hello") {
   CHECK(accept(session, hello()).error().code == ErrorCode::kProtocol);
 }
 
+TEST_CASE("a lease epoch that would make the count wrap was never granted") {
+  ProxySession session(kNow);
+  auto message = hello();
+  message.mutable_hello()->set_lease_epoch(limits::kMaxLeaseEpoch + 1);
+  CHECK_FALSE(accept(session, message));
+}
+
 TEST_CASE("a kind that a newer proxy knows is skipped") {
   ProxySession session = greeted();
   const std::string unknown_kind("\xa2\x06\x00", 3);  // field 100, no bytes
