@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from conftest import asks_leat
+from mesh import asks_leat
 from lab import wait_for
 from programs import connect, echo, family_of, listen, read_exactly, try_connect
 from shop import BACKEND_PORT, BACKEND_VIP6

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from conftest import asks_leat, flows
+from mesh import asks_leat, flows
 from shop import BACKEND_PORT
 
 pytestmark = asks_leat

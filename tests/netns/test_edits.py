@@ -3,7 +3,7 @@ import json
 import statistics
 import time
 
-from conftest import asks_leat
+from mesh import asks_leat
 from lab import wait_for
 from programs import try_http
 from shop import BACKEND_PORT, NAMESPACE

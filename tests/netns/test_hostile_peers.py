@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from conftest import asks_leat, flows
+from mesh import asks_leat, flows
 from hostile import END_HEADERS, HEADERS, RST_STREAM, Authority, Http2, frame, literal, refusal, tls
 from lab import wait_for
 from load import BASE_PORT, Callers, rss_kib, settled, start_backend

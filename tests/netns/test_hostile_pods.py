@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import asks_leat, strict
+from mesh import asks_leat, strict
 from frames import send, syn
 from lab import wait_for
 from programs import echo, outcome, read_exactly, try_connect, try_http

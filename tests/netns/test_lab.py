@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from conftest import REPOSITORY
+from mesh import REPOSITORY
 from lab import Lab, wait_for
 from lab.cgroup import mount_point
 from lab.manifests import to_yaml

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from conftest import asks_leat
+from mesh import asks_leat
 from lab import wait_for
 from load import BASE_PORT, ECHO, Load, rss_kib, settled, start_backend
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import asks_leat, flows, running_shop, strict
+from mesh import asks_leat, flows, running_shop, strict
 from lab import wait_for
 from load import BASE_PORT, ECHO, Callers, Held, Load, start_backend
 from programs import try_connect, try_http

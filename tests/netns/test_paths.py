@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import asks_leat, flows, no_flows
+from mesh import asks_leat, flows, no_flows
 from lab import wait_for
 from lab.services import VirtualService
 from programs import (CHUNK_BYTES, connect, echo, outcome, read_all, read_exactly, reset, serve_one, transfer, try_connect)

@@ -1,7 +1,7 @@
 """STRICT: no plaintext from outside the mesh gets in, and whoever is refused finds out why."""
 import pytest
 
-from conftest import asks_leat, flows, strict
+from mesh import asks_leat, flows, strict
 from lab import wait_for
 from programs import echo, try_connect, try_http
 from shop import BACKEND_PORT, NAMESPACE

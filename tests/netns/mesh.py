@@ -1,0 +1,59 @@
+"""A running mesh for tests, and what tests ask it."""
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "demo"))
+
+from lab import Lab, LeatMissing, wait_for  # noqa: E402  (the path comes first)
+from shop import NAMESPACE, Shop  # noqa: E402
+
+PLAIN = bool(os.environ.get("LEAT_PLAIN"))
+asks_leat = pytest.mark.skipif(PLAIN, reason="asks Leat, and LEAT_PLAIN is set")
+running = []  # the shops that are up now
+
+
+@contextlib.contextmanager
+def running_shop(enrol=True, **settings):
+    """A shop in a lab of its own; `settings` go into the Mesh object."""
+    with Lab("test") as lab:
+        try:
+            shop = Shop(lab, start_leat=not PLAIN)
+        except LeatMissing as missing:
+            pytest.skip(str(missing))
+        if settings:
+            lab.objects.mesh(**settings)
+        if enrol and not PLAIN:
+            shop.enrol()
+        running.append(shop)
+        try:
+            yield shop
+        finally:
+            running.remove(shop)
+
+
+@contextlib.contextmanager
+def strict(shop, namespace=NAMESPACE, **options):
+    """The namespace takes mesh traffic only, while this is entered."""
+    objects = shop.lab.objects
+    objects.peer_authentication("strict", namespace, "STRICT", **options)
+    try:
+        yield
+    finally:
+        objects.remove(f"peerauthentication-{namespace}-strict")
+
+
+def flows(node, timeout=5.0, **wanted):
+    """Waits for records of `leat flows` on this node that have all of these fields, and returns them."""
+    def matching():
+        return [flow for flow in node.flows() if all(flow.get(key) == value for key, value in wanted.items())]
+    return wait_for(matching, f"{node.name}: a flow with {wanted}", timeout, interval=0.05)
+
+
+def no_flows(node, **wanted):
+    """Whether no record has all of these fields, now."""
+    return not [flow for flow in node.flows() if all(flow.get(key) == value for key, value in wanted.items())]
