@@ -48,8 +48,8 @@ Result<std::unique_ptr<Agent>> Agent::start(Config config) {
   LEAT_TRY(const FormerLease former, agent->read_lease());
   LEAT_TRY_VOID(agent->open_sockets(former));
   LEAT_TRY(agent->capabilities_, drop_privileges());
-  log::info("node {}: keeps {} and no_new_privs; listens on unix sockets in {} only", agent->config_.node, agent->capabilities_,
-            agent->config_.state);
+  log::info("node {}: keeps {} and no_new_privs; listens on unix sockets in {} only", agent->config_.node,
+            agent->capabilities_, agent->config_.state);
 
   agent->watch_source();
   agent->watch_closed_flows();
@@ -62,8 +62,8 @@ Result<std::unique_ptr<Agent>> Agent::start(Config config) {
   return agent;
 }
 
-Agent::Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop, std::unique_ptr<sources::FileSource> source,
-             std::unique_ptr<capture::Capture> capture)
+Agent::Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop,
+             std::unique_ptr<sources::FileSource> source, std::unique_ptr<capture::Capture> capture)
     : config_(std::move(config)),
       state_(std::move(state)),
       loop_(std::move(loop)),
@@ -111,7 +111,8 @@ Result<void> Agent::open_sockets(const FormerLease& former) {
   LEAT_TRY(channel_, ProxyChannel::open(*loop_, config_.proxy_socket(), config_.proxy_user, config_.node,
                                         LeaseBook(former.epoch, former.instance, Clock::now()), channel_tools()));
   answers_ = std::make_unique<Answers>(answer_parts());
-  LEAT_TRY(api_, ApiServer::open(*loop_, config_.api_socket(), [this](const v1::ApiRequest& request, ApiServer::Reply reply) {
+  LEAT_TRY(api_,
+           ApiServer::open(*loop_, config_.api_socket(), [this](const v1::ApiRequest& request, ApiServer::Reply reply) {
              answers_->answer(request, std::move(reply));
            }));
   return {};
@@ -177,31 +178,34 @@ Reconciler::Tools Agent::reconciler_tools() {
 }
 
 ProxyChannel::Tools Agent::channel_tools() {
-  return {.mesh = [this]() -> const v1::Mesh& { return reconciler_->mesh(); },
-          .roots = [this] { return ca_ ? ca_->roots() : std::vector<std::string>{}; },
-          .listeners = [this] { return capture_->listeners(); },
-          .adopt_listener = [this](const v1::ListenerId& id, UniqueFd socket) { return capture_->adopt_listener(id, std::move(socket)); },
-          .listener_died =
-              [this](const v1::ListenerId& id) {
-                const auto made = capture_->rebuild_listener(id);
-                if (made) return channel_->send_listeners();
-                log::error("a dead listener of {} can't be made anew: {}", id.workload_uid(), made.error().message);
-              },
-          .request = [this](ConnectionId connection, const std::string& instance,
-                            const v1::ToAgent& message) { on_request(connection, instance, message); },
-          .certified = [this](const std::string& instance) { return broker_->has_all_certificates(instance); },
-          .acknowledged = [this](uint64_t generation) { reconciler_->acknowledged(generation); },
-          .granted = [this](uint64_t epoch, const std::string& instance, pid_t pid) { on_granted(epoch, instance, pid); },
-          .armed_changed = [this](bool armed) { on_armed(armed); },
-          .instance_gone =
-              [this](const std::string& instance) {
-                source_ids_.release_all(instance);
-                broker_->forget(instance);
-              }};
+  return {
+      .mesh = [this]() -> const v1::Mesh& { return reconciler_->mesh(); },
+      .roots = [this] { return ca_ ? ca_->roots() : std::vector<std::string>{}; },
+      .listeners = [this] { return capture_->listeners(); },
+      .adopt_listener = [this](const v1::ListenerId& id,
+                               UniqueFd socket) { return capture_->adopt_listener(id, std::move(socket)); },
+      .listener_died =
+          [this](const v1::ListenerId& id) {
+            const auto made = capture_->rebuild_listener(id);
+            if (made) return channel_->send_listeners();
+            log::error("a dead listener of {} can't be made anew: {}", id.workload_uid(), made.error().message);
+          },
+      .request = [this](ConnectionId connection, const std::string& instance,
+                        const v1::ToAgent& message) { on_request(connection, instance, message); },
+      .certified = [this](const std::string& instance) { return broker_->has_all_certificates(instance); },
+      .acknowledged = [this](uint64_t generation) { reconciler_->acknowledged(generation); },
+      .granted = [this](uint64_t epoch, const std::string& instance, pid_t pid) { on_granted(epoch, instance, pid); },
+      .armed_changed = [this](bool armed) { on_armed(armed); },
+      .instance_gone =
+          [this](const std::string& instance) {
+            source_ids_.release_all(instance);
+            broker_->forget(instance);
+          }};
 }
 
 Broker::Tools Agent::broker_tools() {
-  return {.make_sockets = [this](const std::string& pod, bool ipv6, uint32_t count) { return capture_->make_sockets(pod, ipv6, count); },
+  return {.make_sockets = [this](const std::string& pod, bool ipv6,
+                                 uint32_t count) { return capture_->make_sockets(pod, ipv6, count); },
           .sign = [this](const std::string& identity, std::string_view csr_der) { return sign(identity, csr_der); }};
 }
 
@@ -271,10 +275,12 @@ void Agent::on_request(ConnectionId connection, const std::string& instance, con
     }
     case v1::ToAgent::kSourceIdRelease:
       if (!source_ids_.release(instance, message.source_id_release().id())) {
-        log::debug("proxy {} gives back source id {}, which it does not have", instance, message.source_id_release().id());
+        log::debug("proxy {} gives back source id {}, which it does not have", instance,
+                   message.source_id_release().id());
       }
       return;
-    default: return;  // the channel keeps the other kinds to itself
+    default:
+      return;  // the channel keeps the other kinds to itself
   }
 }
 
@@ -308,7 +314,8 @@ void Agent::on_armed(bool armed) {
   if (armed) {
     without_proxy_since_.reset();
     slots_closed_ = false;
-    if (const auto opened = capture_->open_slots(); !opened) log::error("pods' listeners are not in force: {}", opened.error().message);
+    if (const auto opened = capture_->open_slots(); !opened)
+      log::error("pods' listeners are not in force: {}", opened.error().message);
     return;
   }
   without_proxy_since_ = std::chrono::system_clock::now();
@@ -320,12 +327,14 @@ void Agent::on_armed(bool armed) {
 void Agent::close_slots() {
   log::error("no proxy: PERMISSIVE pods go untouched now, STRICT ones are refused");
   slots_closed_ = true;
-  if (const auto closed = capture_->close_slots(); !closed) log::error("pods' listeners are still in force: {}", closed.error().message);
+  if (const auto closed = capture_->close_slots(); !closed)
+    log::error("pods' listeners are still in force: {}", closed.error().message);
   reset_waiting();
 }
 
-// Connections that have waited in a backlog since the proxy went would wait for ever: they are reset, as a connect() is refused now. By
-// ending the listener, never by accept(): whether that blocks is for the proxy to say, which shares the descriptor's flags.
+// Connections that have waited in a backlog since the proxy went would wait for ever: they are reset, as a connect() is
+// refused now. By ending the listener, never by accept(): whether that blocks is for the proxy to say, which shares the
+// descriptor's flags.
 void Agent::reset_waiting() {
   for (const capture::Listener& listener : capture_->listeners()) {
     if (listener.fd < 0) continue;

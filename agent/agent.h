@@ -1,11 +1,13 @@
-// leat-agent: the privileged half of a node. This class owns the parts and joins them; what each does stands in its own file:
+// leat-agent: the privileged half of a node. This class owns the parts and joins them; what each does stands in its own
+// file:
 //
-//   sources/          the objects, from files                 reconciler.h      objects -> kernel and proxy, in an order that is safe
-//   capture/          the kernel side                         proxy_channel.h   the proxies: lease, model, listeners
-//   ca/               the built-in certificate authority      broker.h          what a proxy may ask for
-//   state_folder.h    what survives a restart                 answers.h         what `leat` may ask for
+//   sources/          the objects, from files                 reconciler.h      objects -> kernel and proxy, in an
+//   order that is safe capture/          the kernel side                         proxy_channel.h   the proxies: lease,
+//   model, listeners ca/               the built-in certificate authority      broker.h          what a proxy may ask
+//   for state_folder.h    what survives a restart                 answers.h         what `leat` may ask for
 //
-// One thread. It reads what the cluster says and what its proxies ask; it never reads a byte that a pod sent, and holds no workload's key.
+// One thread. It reads what the cluster says and what its proxies ask; it never reads a byte that a pod sent, and holds
+// no workload's key.
 #pragma once
 
 #include <memory>
@@ -19,13 +21,13 @@
 #include "agent/ca/ca.h"
 #include "agent/capture/capture.h"
 #include "agent/config.h"
-#include "common/event_loop.h"
 #include "agent/flow_view.h"
 #include "agent/proxy_channel.h"
 #include "agent/reconciler.h"
 #include "agent/source_ids.h"
 #include "agent/sources/file_source.h"
 #include "agent/state_folder.h"
+#include "common/event_loop.h"
 #include "common/result.h"
 
 namespace leat::agent {
@@ -91,7 +93,8 @@ class Agent {
     std::string instance;
     v1::ToProxy message;
   };
-  std::vector<SourceIdAnswer> source_id_answers_;  // wait for the ids to be saved and in the kernel: at the end of the turn
+  std::vector<SourceIdAnswer>
+      source_id_answers_;  // wait for the ids to be saved and in the kernel: at the end of the turn
 
   std::unique_ptr<FlowNames> names_;
   ClosedFlows closed_flows_;

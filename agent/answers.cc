@@ -35,21 +35,31 @@ void add_counter(v1::ApiReply& reply, const char* name, double value, const Labe
 
 }  // namespace
 
-Answers::Answers(Parts parts) : parts_(std::move(parts)), cursors_(static_cast<uint64_t>(unix_ms(system_clock::now()))) {}
+Answers::Answers(Parts parts)
+    : parts_(std::move(parts)), cursors_(static_cast<uint64_t>(unix_ms(system_clock::now()))) {}
 
 void Answers::answer(const v1::ApiRequest& request, ApiServer::Reply reply) {
   switch (request.kind_case()) {
-    case v1::ApiRequest::kFlows: return flows(request.flows(), std::move(reply));
-    case v1::ApiRequest::kPods: return pods(std::move(reply));
-    case v1::ApiRequest::kServices: return services(reply);
-    case v1::ApiRequest::kCertificates: return certificates(std::move(reply));
-    case v1::ApiRequest::kCheck: return check(std::move(reply));
-    case v1::ApiRequest::kVersion: return version(reply);
-    case v1::ApiRequest::kStats: return stats(std::move(reply));
-    case v1::ApiRequest::KIND_NOT_SET: break;
+    case v1::ApiRequest::kFlows:
+      return flows(request.flows(), std::move(reply));
+    case v1::ApiRequest::kPods:
+      return pods(std::move(reply));
+    case v1::ApiRequest::kServices:
+      return services(reply);
+    case v1::ApiRequest::kCertificates:
+      return certificates(std::move(reply));
+    case v1::ApiRequest::kCheck:
+      return check(std::move(reply));
+    case v1::ApiRequest::kVersion:
+      return version(reply);
+    case v1::ApiRequest::kStats:
+      return stats(std::move(reply));
+    case v1::ApiRequest::KIND_NOT_SET:
+      break;
   }
   v1::ApiReply unknown;
-  unknown.set_error(fmt::format("this agent (version {}) does not know the request; use `leat` of the same version", LEAT_VERSION));
+  unknown.set_error(
+      fmt::format("this agent (version {}) does not know the request; use `leat` of the same version", LEAT_VERSION));
   reply(std::move(unknown));
 }
 
@@ -72,7 +82,8 @@ void Answers::add_kernel_flows(const v1::FlowsRequest& request, v1::ApiReply& re
   if (request.open()) {
     const auto direct = parts_.capture.direct_flows();
     if (!direct) add_error(reply, direct.error().message);
-    for (const capture::DirectFlow& flow : direct.value_or(std::vector<capture::DirectFlow>{})) *reply.add_flows() = names.direct(flow);
+    for (const capture::DirectFlow& flow : direct.value_or(std::vector<capture::DirectFlow>{}))
+      *reply.add_flows() = names.direct(flow);
   }
   if (request.closed()) position.kernel = parts_.closed_flows.since(position.kernel, *reply.mutable_flows());
   if (!request.untouched()) return;
@@ -80,17 +91,21 @@ void Answers::add_kernel_flows(const v1::FlowsRequest& request, v1::ApiReply& re
   for (const v1::Workload* pod : names.captured_pods()) {
     const auto flows = parts_.capture.untouched_flows(pod->uid());
     if (!flows) {
-      add_error(reply, fmt::format("untouched flows of {}/{}: {}", pod->namespace_(), pod->name(), flows.error().message));
+      add_error(reply,
+                fmt::format("untouched flows of {}/{}: {}", pod->namespace_(), pod->name(), flows.error().message));
       continue;
     }
     for (const capture::UntouchedFlow& flow : *flows) {
-      if (++untouched > limits::kMaxUntouchedFlows) return add_error(reply, fmt::format("more than {} untouched flows; the rest is left out", limits::kMaxUntouchedFlows));
+      if (++untouched > limits::kMaxUntouchedFlows)
+        return add_error(reply,
+                         fmt::format("more than {} untouched flows; the rest is left out", limits::kMaxUntouchedFlows));
       *reply.add_flows() = names.untouched(flow, *pod);
     }
   }
 }
 
-void Answers::ask_flows(bool open, bool closed, const FlowCursors::Position& position, std::function<void(ProxyChannel::Answers)> done) {
+void Answers::ask_flows(bool open, bool closed, const FlowCursors::Position& position,
+                        std::function<void(ProxyChannel::Answers)> done) {
   parts_.channel.ask(
       [&](const std::string& instance, uint64_t request) {
         v1::ToProxy question;
@@ -235,13 +250,16 @@ void Answers::stats(ApiServer::Reply reply) {
 
 void Answers::add_own_counters(v1::ApiReply& reply) {
   const FlowNames& names = parts_.names();
-  for (const capture::CounterValue& counter : parts_.capture.counters().value_or(std::vector<capture::CounterValue>{})) {
+  for (const capture::CounterValue& counter :
+       parts_.capture.counters().value_or(std::vector<capture::CounterValue>{})) {
     Labels labels;
     if (counter.pod_index != capture::CounterValue::kNoPod) labels["pod"] = names.pod_of_index(counter.pod_index);
     add_counter(reply, ("leat_capture_" + counter.name + "_total").c_str(), static_cast<double>(counter.value), labels);
   }
   for (const capture::DirectEdge& edge : parts_.capture.direct_edges().value_or(std::vector<capture::DirectEdge>{})) {
-    const Labels labels{{"source", names.pod_of_index(edge.client_pod)}, {"destination", names.pod_of_index(edge.backend_pod)}, {"port", std::to_string(edge.port)}};
+    const Labels labels{{"source", names.pod_of_index(edge.client_pod)},
+                        {"destination", names.pod_of_index(edge.backend_pod)},
+                        {"port", std::to_string(edge.port)}};
     add_counter(reply, "leat_direct_opened_total", static_cast<double>(edge.opened), labels);
     add_counter(reply, "leat_direct_closed_total", static_cast<double>(edge.closed), labels);
     add_counter(reply, "leat_direct_failed_total", static_cast<double>(edge.failed), labels);
@@ -268,11 +286,15 @@ void Answers::add_own_counters(v1::ApiReply& reply) {
   add_counter(reply, "leat_agent_closed_flows_forgotten_total", static_cast<double>(parts_.closed_flows.forgotten()));
   const Reconciler& reconciler = parts_.reconciler;
   add_counter(reply, "leat_agent_edits_total", static_cast<double>(reconciler.latency().count()));
-  add_counter(reply, "leat_agent_edit_last_seconds", static_cast<double>(reconciler.latency().last().count()) / 1e6, {}, true);
-  add_counter(reply, "leat_agent_edit_median_seconds", static_cast<double>(reconciler.latency().median().count()) / 1e6, {}, true);
-  add_counter(reply, "leat_agent_edit_longest_seconds", static_cast<double>(reconciler.latency().longest().count()) / 1e6, {}, true);
+  add_counter(reply, "leat_agent_edit_last_seconds", static_cast<double>(reconciler.latency().last().count()) / 1e6, {},
+              true);
+  add_counter(reply, "leat_agent_edit_median_seconds", static_cast<double>(reconciler.latency().median().count()) / 1e6,
+              {}, true);
+  add_counter(reply, "leat_agent_edit_longest_seconds",
+              static_cast<double>(reconciler.latency().longest().count()) / 1e6, {}, true);
   add_counter(reply, "leat_agent_model_generation", static_cast<double>(reconciler.generation()), {}, true);
-  add_counter(reply, "leat_agent_model_age_seconds", static_cast<double>(unix_ms(system_clock::now()) - unix_ms(reconciler.published())) / 1e3, {}, true);
+  add_counter(reply, "leat_agent_model_age_seconds",
+              static_cast<double>(unix_ms(system_clock::now()) - unix_ms(reconciler.published())) / 1e3, {}, true);
   add_counter(reply, "leat_agent_without_proxy_resets_total", static_cast<double>(parts_.reset_connections()));
   add_counter(reply, "leat_agent_without_proxy_slots_closed", parts_.slots_closed() ? 1 : 0, {}, true);
 }

@@ -1,5 +1,6 @@
-// The replies of the read-only API, each made from what the agent's parts say now. Those that need the proxies (flows, certificates,
-// counters, checks) ask all of them, the draining ones too, and are partial where one does not answer in time: `error` says so.
+// The replies of the read-only API, each made from what the agent's parts say now. Those that need the proxies (flows,
+// certificates, counters, checks) ask all of them, the draining ones too, and are partial where one does not answer in
+// time: `error` says so.
 #pragma once
 
 #include <optional>
@@ -49,7 +50,8 @@ class Answers {
   void stats(ApiServer::Reply reply);
   CheckFacts facts();
   void add_own_counters(v1::ApiReply& reply);
-  void ask_flows(bool open, bool closed, const FlowCursors::Position& position, std::function<void(ProxyChannel::Answers)> done);
+  void ask_flows(bool open, bool closed, const FlowCursors::Position& position,
+                 std::function<void(ProxyChannel::Answers)> done);
   void ask_stats(std::function<void(ProxyChannel::Answers)> done);
 
   Parts parts_;

@@ -22,12 +22,14 @@ void ApiServer::accept_all() {
   for (;;) {
     UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket) return;
-    if (clients_.size() >= limits::kMaxApiConnections) continue;  // closed: the client says that it can't reach the agent
+    if (clients_.size() >= limits::kMaxApiConnections)
+      continue;  // closed: the client says that it can't reach the agent
     const uint64_t id = next_id_++;
     clients_[id].connection = std::make_unique<MessageConnection>(
         loop_, MessageSocket(std::move(socket), limits::kMaxApiRequestBytes),
-        MessageConnection::Handlers{.message = [this, id](const ReceivedMessage& received) { on_message(id, received); },
-                                    .closed = [this, id](const Error&) { clients_.erase(id); }});
+        MessageConnection::Handlers{
+            .message = [this, id](const ReceivedMessage& received) { on_message(id, received); },
+            .closed = [this, id](const Error&) { clients_.erase(id); }});
   }
 }
 
@@ -35,7 +37,8 @@ void ApiServer::on_message(uint64_t id, const ReceivedMessage& received) {
   Client& client = clients_.at(id);
   v1::ApiRequest request;
   if (client.answering || !received.fds.empty() || !request.ParseFromString(received.bytes)) {
-    return client.connection->close({.code = ErrorCode::kProtocol, .message = "a request that can't be read, or before the last reply"});
+    return client.connection->close(
+        {.code = ErrorCode::kProtocol, .message = "a request that can't be read, or before the last reply"});
   }
   client.answering = true;
   handler_(request, [this, id](const v1::ApiReply& reply) {

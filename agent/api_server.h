@@ -1,5 +1,5 @@
-// The agent's side of api.sock, which `leat` and whatever else runs on the node may read: requests in, replies out, nothing that changes
-// anything. Anybody may connect, so that what a connection may hold is bounded.
+// The agent's side of api.sock, which `leat` and whatever else runs on the node may read: requests in, replies out,
+// nothing that changes anything. Anybody may connect, so that what a connection may hold is bounded.
 #pragma once
 
 #include <functional>

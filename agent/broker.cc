@@ -49,7 +49,8 @@ Result<std::vector<UniqueFd>> Broker::make_sockets(const v1::SocketRequest& requ
     return fail(ErrorCode::kNotFound, "{} is not a captured pod of this node", request.workload_uid());
   }
   if (!quota->second.take(request.count(), now)) {
-    return fail(ErrorCode::kExhausted, "the pod opens more than {} connections a second, its quota", limits::kSocketsASecondAPod);
+    return fail(ErrorCode::kExhausted, "the pod opens more than {} connections a second, its quota",
+                limits::kSocketsASecondAPod);
   }
   return tools_.make_sockets(request.workload_uid(), request.ipv6(), request.count());
 }
@@ -76,7 +77,8 @@ Result<std::vector<std::string>> Broker::make_certificate(const v1::SignRequest&
     return fail(ErrorCode::kDenied, "no captured pod of this node has the identity {}", request.identity());
   }
   if (!signs_.take(1, now)) {
-    return fail(ErrorCode::kExhausted, "more than {} certificates a second are asked for, this node's quota", limits::kSignsASecond);
+    return fail(ErrorCode::kExhausted, "more than {} certificates a second are asked for, this node's quota",
+                limits::kSignsASecond);
   }
   return tools_.sign(request.identity(), request.csr_der());
 }
@@ -108,7 +110,8 @@ Result<uint32_t> Broker::make_source_id(const std::string& instance, const v1::S
   const auto address = IpAddress::from_wire(request.address());
   // A peer that decodes to a loopback address would be trusted by applications that trust localhost.
   if (!address || address->is_loopback() || address->is_unspecified()) {
-    return fail(ErrorCode::kDenied, "a client from outside the pod can't have the address {}", address ? address->text() : "?");
+    return fail(ErrorCode::kDenied, "a client from outside the pod can't have the address {}",
+                address ? address->text() : "?");
   }
   return source_ids_.lease(instance, request.workload_uid(), *address);
 }

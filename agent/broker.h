@@ -1,6 +1,6 @@
-// What a proxy may ask of the node: sockets inside a pod's namespace, a certificate for a pod's identity, an alias id for a client that the
-// model does not know. Each is for captured pods of this node only, within a quota a pod, and a refusal is an answer with its reason: an
-// honest proxy may ask for a pod that has just gone.
+// What a proxy may ask of the node: sockets inside a pod's namespace, a certificate for a pod's identity, an alias id
+// for a client that the model does not know. Each is for captured pods of this node only, within a quota a pod, and a
+// refusal is an answer with its reason: an honest proxy may ask for a pod that has just gone.
 #pragma once
 
 #include <functional>
@@ -27,7 +27,8 @@ class Broker {
     std::function<Result<std::vector<std::string>>(const std::string& identity, std::string_view csr_der)> sign;
   };
   struct Counters {
-    uint64_t sockets = 0, socket_refusals = 0, certificates = 0, certificate_refusals = 0, source_ids = 0, source_id_refusals = 0;
+    uint64_t sockets = 0, socket_refusals = 0, certificates = 0, certificate_refusals = 0, source_ids = 0,
+             source_id_refusals = 0;
   };
 
   Broker(Tools tools, SourceIds& source_ids, Time now);
@@ -37,7 +38,8 @@ class Broker {
 
   std::pair<v1::ToProxy, std::vector<UniqueFd>> sockets(const v1::SocketRequest& request, Time now);
   v1::ToProxy sign(const std::string& instance, const v1::SignRequest& request, Time now);
-  // This proxy was given a certificate for every identity of this node: it can take over without a connection waiting for one.
+  // This proxy was given a certificate for every identity of this node: it can take over without a connection waiting
+  // for one.
   [[nodiscard]] bool has_all_certificates(const std::string& instance) const;
   void forget(const std::string& instance) { certified_.erase(instance); }
   // The id must be saved and in the kernel before the answer is sent.
@@ -54,8 +56,8 @@ class Broker {
   SourceIds& source_ids_;
   Counters counters_;
   TokenBucket signs_;
-  std::map<std::string, TokenBucket> socket_quota_;  // by uid of each captured pod of this node
-  std::set<std::string> identities_;                 // theirs
+  std::map<std::string, TokenBucket> socket_quota_;         // by uid of each captured pod of this node
+  std::set<std::string> identities_;                        // theirs
   std::map<std::string, std::set<std::string>> certified_;  // identities by proxy instance
 };
 

@@ -41,12 +41,14 @@ std::set<uint32_t> proxy_ids(const control::CapturePlan& plan) {
   return ids;
 }
 
-capture::Plan to_capture_plan(const control::CapturePlan& plan, const SourceAliases& sources, const std::set<uint32_t>* known) {
+capture::Plan to_capture_plan(const control::CapturePlan& plan, const SourceAliases& sources,
+                              const std::set<uint32_t>* known) {
   const auto is_known = [&](uint32_t id) { return known == nullptr || known->contains(id); };
   capture::Plan out{.same_node = plan.same_node};
   for (const control::PlannedPod& pod : plan.pods) out.pods.push_back(to_spec(pod));
   for (const control::PlannedAlias& alias : plan.aliases) {
-    out.aliases.push_back({.id = alias.id, .address = alias.address, .destination = alias.destination && is_known(alias.id)});
+    out.aliases.push_back(
+        {.id = alias.id, .address = alias.address, .destination = alias.destination && is_known(alias.id)});
   }
   for (const auto& [id, address] : sources) {
     const auto there = std::ranges::lower_bound(plan.aliases, id, {}, &control::PlannedAlias::id);

@@ -60,7 +60,8 @@ class Rows {
       if (feature.ok) {
         good.push_back(feature.name);
       } else {
-        add("kernel", feature.needed ? kFail : kWarn, fmt::format("{}: {} is missing", facts_.kernel, feature.name), feature.cure);
+        add("kernel", feature.needed ? kFail : kWarn, fmt::format("{}: {} is missing", facts_.kernel, feature.name),
+            feature.cure);
       }
     }
     add("kernel", kOk, fmt::format("{}: {}", facts_.kernel, fmt::join(good, ", ")));
@@ -92,7 +93,11 @@ class Rows {
     for (const capture::MapFill& map : facts_.maps) {
       const double fill = map.capacity == 0 ? 0 : static_cast<double>(map.entries) / map.capacity;
       const bool full = map.capacity != 0 && map.entries >= map.capacity;
-      add("maps", full ? kFail : fill >= kFillWarning ? kWarn : kOk, fmt::format("{} {} / {}", map.name, map.entries, map.capacity),
+      add("maps",
+          full                   ? kFail
+          : fill >= kFillWarning ? kWarn
+                                 : kOk,
+          fmt::format("{} {} / {}", map.name, map.entries, map.capacity),
           fill >= kFillWarning ? fmt::format("when full: {}", map.when_full) : "");
     }
   }
@@ -100,20 +105,26 @@ class Rows {
   void proxy() {
     const auto armed = std::ranges::find_if(facts_.proxies, &ProxyInfo::armed);
     if (armed != facts_.proxies.end()) {
-      add("proxy", kOk, fmt::format("version {}, process {}, {} workers, {}, lease {}", armed->version, armed->pid, armed->workers,
-                                    armed->backend, facts_.lease_epoch));
+      add("proxy", kOk,
+          fmt::format("version {}, process {}, {} workers, {}, lease {}", armed->version, armed->pid, armed->workers,
+                      armed->backend, facts_.lease_epoch));
     } else {
-      const std::string since =
-          facts_.without_proxy_since ? age(duration_cast<seconds>(facts_.now - *facts_.without_proxy_since)) : "unknown time";
+      const std::string since = facts_.without_proxy_since
+                                    ? age(duration_cast<seconds>(facts_.now - *facts_.without_proxy_since))
+                                    : "unknown time";
       add("proxy", kFail,
           fmt::format("none for {}; {}", since,
-                      facts_.slots_closed ? "PERMISSIVE pods go untouched, STRICT ones are refused" : "new connections wait for it"),
-          "start leat-proxy on this node, as the user proxy_user of the agent's configuration; its log says why it stopped");
+                      facts_.slots_closed ? "PERMISSIVE pods go untouched, STRICT ones are refused"
+                                          : "new connections wait for it"),
+          "start leat-proxy on this node, as the user proxy_user of the agent's configuration; its log says why it "
+          "stopped");
     }
     const auto draining = std::ranges::count_if(facts_.proxies, [](const ProxyInfo& proxy) { return !proxy.armed; });
-    if (armed != facts_.proxies.end() && draining > 0) add("proxy", kOk, fmt::format("{} more, not armed: draining or standing by", draining));
+    if (armed != facts_.proxies.end() && draining > 0)
+      add("proxy", kOk, fmt::format("{} more, not armed: draining or standing by", draining));
     for (const std::string& instance : facts_.silent_proxies) {
-      add("proxy", kFail, fmt::format("{} does not answer", instance), "its supervisor ends a worker that hangs; if it stays so, end it");
+      add("proxy", kFail, fmt::format("{} does not answer", instance),
+          "its supervisor ends a worker that hangs; if it stays so, end it");
     }
     if (facts_.proxy_violations > 0) {
       add("proxy", kWarn, fmt::format("{} connections ended for broken messages", facts_.proxy_violations),
@@ -122,25 +133,32 @@ class Rows {
   }
 
   void model() {
-    if (facts_.failed_edit) add("model", kFail, fmt::format("the last edit is not in force: {}", facts_.failed_edit->message), "see the agent's log");
+    if (facts_.failed_edit)
+      add("model", kFail, fmt::format("the last edit is not in force: {}", facts_.failed_edit->message),
+          "see the agent's log");
     const auto behind = std::ranges::find_if(facts_.proxies, [&](const ProxyInfo& proxy) {
       return proxy.armed && proxy.acknowledged_generation < facts_.generation;
     });
     add("model", behind == facts_.proxies.end() ? kOk : kWarn,
-        fmt::format("generation {}, {} old{}", facts_.generation, age(duration_cast<seconds>(facts_.now - facts_.published)),
-                    behind == facts_.proxies.end() ? "" : fmt::format("; the proxy acts on {}", behind->acknowledged_generation)),
-        behind == facts_.proxies.end() ? "" : "if it stays so, end the proxy: its successor begins with the present model");
+        fmt::format(
+            "generation {}, {} old{}", facts_.generation, age(duration_cast<seconds>(facts_.now - facts_.published)),
+            behind == facts_.proxies.end() ? ""
+                                           : fmt::format("; the proxy acts on {}", behind->acknowledged_generation)),
+        behind == facts_.proxies.end() ? ""
+                                       : "if it stays so, end the proxy: its successor begins with the present model");
   }
 
   void edits() {
     if (facts_.edits == 0) return;
     const auto ms = [](std::chrono::microseconds time) { return static_cast<double>(time.count()) / 1000; };
-    add("edits", kOk, fmt::format("{} edits, in force after {:.1f} ms (median), {:.1f} ms (longest)", facts_.edits, ms(facts_.edit_median),
-                                  ms(facts_.edit_longest)));
+    add("edits", kOk,
+        fmt::format("{} edits, in force after {:.1f} ms (median), {:.1f} ms (longest)", facts_.edits,
+                    ms(facts_.edit_median), ms(facts_.edit_longest)));
   }
 
   void certificates() {
-    if (!facts_.ca_error.empty()) add("certificates", kFail, facts_.ca_error, "make the folder `ca` of the configuration readable and writable");
+    if (!facts_.ca_error.empty())
+      add("certificates", kFail, facts_.ca_error, "make the folder `ca` of the configuration readable and writable");
     size_t good = 0;
     const int64_t now = duration_cast<milliseconds>(facts_.now.time_since_epoch()).count();
     for (const v1::Certificate& certificate : facts_.certificates) {
@@ -154,22 +172,30 @@ class Rows {
       const std::string left = age(seconds(std::max<int64_t>(0, certificate.not_after_ms() - now) / 1000));
       add("certificates", expired ? kFail : kWarn,
           fmt::format("{} {}{}", certificate.identity(),
-                      expired ? "has expired" : certificate.state() == "pending" ? "has none yet" : "expires in " + left,
-                      certificate.last_error().empty() ? "" : fmt::format("; the last request failed: {}", certificate.last_error())),
+                      expired                            ? "has expired"
+                      : certificate.state() == "pending" ? "has none yet"
+                                                         : "expires in " + left,
+                      certificate.last_error().empty()
+                          ? ""
+                          : fmt::format("; the last request failed: {}", certificate.last_error())),
           "see the agent's log for this identity");
     }
-    if (!facts_.certificates.empty()) add("certificates", kOk, fmt::format("{} of {} valid", good, facts_.certificates.size()));
+    if (!facts_.certificates.empty())
+      add("certificates", kOk, fmt::format("{} of {} valid", good, facts_.certificates.size()));
   }
 
   void objects() {
-    const auto errors = std::ranges::count_if(facts_.findings, [](const v1::Finding& finding) { return finding.severity() == "error"; });
+    const auto errors = std::ranges::count_if(facts_.findings,
+                                              [](const v1::Finding& finding) { return finding.severity() == "error"; });
     const auto warnings = static_cast<std::ptrdiff_t>(facts_.findings.size()) - errors;
     if (facts_.findings.empty()) return add("objects", kOk, "no findings");
-    add("objects", errors > 0 ? kFail : kWarn, fmt::format("{} errors, {} warnings; what is valid is in force", errors, warnings),
+    add("objects", errors > 0 ? kFail : kWarn,
+        fmt::format("{} errors, {} warnings; what is valid is in force", errors, warnings),
         facts_.findings.size() > kListedFindings ? "`leat lint` of the folder lists all of them" : "");
     for (const v1::Finding& finding : facts_.findings | std::views::take(kListedFindings)) {
       add("objects", finding.severity() == "error" ? kFail : kWarn,
-          fmt::format("{}:{}: {} {}: {}", finding.file(), finding.line(), finding.object(), finding.field(), finding.message()));
+          fmt::format("{}:{}: {} {}: {}", finding.file(), finding.line(), finding.object(), finding.field(),
+                      finding.message()));
     }
   }
 

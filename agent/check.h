@@ -1,4 +1,5 @@
-// What `leat check` says of a node, from facts alone: every prerequisite, hook, map, age and queue, ok or with its cure.
+// What `leat check` says of a node, from facts alone: every prerequisite, hook, map, age and queue, ok or with its
+// cure.
 #pragma once
 
 #include <chrono>
@@ -32,7 +33,7 @@ struct CheckFacts {
   std::vector<ProxyInfo> proxies;
   std::vector<std::string> silent_proxies;  // that did not answer this check
   uint64_t lease_epoch = 0;
-  bool slots_closed = false;             // there was no proxy for too long
+  bool slots_closed = false;  // there was no proxy for too long
   std::optional<Time> without_proxy_since;
   uint64_t proxy_violations = 0;
 

@@ -75,7 +75,8 @@ void read_proxy_user(Fields& fields, uid_t& out) {
 }
 
 void read_cgroups(Fields& fields, Config& config, const std::string& file, std::vector<std::string>& problems) {
-  constexpr const char* kCure = "give {pods: PATH, agent: PATH, kubelet: PATH}, folders of one cgroup2 hierarchy; kubelet may be left out";
+  constexpr const char* kCure =
+      "give {pods: PATH, agent: PATH, kubelet: PATH}, folders of one cgroup2 hierarchy; kubelet may be left out";
   const YAML::Node node = fields.take("cgroups", kCure);
   if (!node) return;
   if (!node.IsMap()) return fields.problem(node, "cgroups", "is not a map", kCure);

@@ -11,12 +11,12 @@
 namespace leat::agent {
 
 struct Config {
-  std::string node;           // which Node object this is
-  std::string objects;        // folder of Kubernetes YAML files
-  std::string state;          // folder of proxy.sock, api.sock and what must survive a restart
-  std::string ca;             // folder of the built-in CA, shared by the nodes
-  std::string bpffs;          // folder on a bpffs, for pins
-  std::string pods_cgroup;    // cgroup2 folders
+  std::string node;         // which Node object this is
+  std::string objects;      // folder of Kubernetes YAML files
+  std::string state;        // folder of proxy.sock, api.sock and what must survive a restart
+  std::string ca;           // folder of the built-in CA, shared by the nodes
+  std::string bpffs;        // folder on a bpffs, for pins
+  std::string pods_cgroup;  // cgroup2 folders
   std::string agent_cgroup;
   std::string kubelet_cgroup;  // empty: no kubelet
   uid_t proxy_user = 0;        // owns proxy.sock; the only user that may be a proxy

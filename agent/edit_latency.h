@@ -1,5 +1,5 @@
-// How long edits took until they were in force: from the event that told of the edit to the armed proxy's acknowledgement (or, without a
-// proxy, to the kernel's). The last kEditLatencies of them.
+// How long edits took until they were in force: from the event that told of the edit to the armed proxy's
+// acknowledgement (or, without a proxy, to the kernel's). The last kEditLatencies of them.
 #pragma once
 
 #include <algorithm>

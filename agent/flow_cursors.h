@@ -1,5 +1,5 @@
-// Where a reader of closed flows stands. Each proxy, and the kernel, numbers its closed flows by itself; a cursor is one number for all of
-// these, which `leat flows -f` gives back to be told what is new.
+// Where a reader of closed flows stands. Each proxy, and the kernel, numbers its closed flows by itself; a cursor is
+// one number for all of these, which `leat flows -f` gives back to be told what is new.
 #pragma once
 
 #include <cstdint>

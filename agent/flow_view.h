@@ -1,4 +1,5 @@
-// What the kernel knows of connections, in the words of `leat flows`: indexes, ids and addresses become pods and Services.
+// What the kernel knows of connections, in the words of `leat flows`: indexes, ids and addresses become pods and
+// Services.
 #pragma once
 
 #include <deque>

@@ -25,13 +25,15 @@ LeaseBook::Actions LeaseBook::hello(ConnectionId connection, const std::string& 
     return {{Kind::kRevoke, connection, epoch_}};  // the one that was sent may be lost with the connection
   }
   if (epoch == 0) {
-    std::erase_if(waiting_, [&](const auto& entry) { return entry.second.instance == instance; });  // it has reconnected
+    std::erase_if(waiting_,
+                  [&](const auto& entry) { return entry.second.instance == instance; });  // it has reconnected
     waiting_.emplace(connection, Candidate{instance, now + limits::kWarmUpDeadline});
     return advance(now);
   }
   const bool newest = epoch > epoch_ || (epoch == epoch_ && holder_.instance.empty());
   epoch_ = std::max(epoch_, epoch);
-  // A proxy with a lease that this agent did not give, and nobody contests: the state folder was lost. It is armed, so it is the holder.
+  // A proxy with a lease that this agent did not give, and nobody contests: the state folder was lost. It is armed, so
+  // it is the holder.
   if (newest && !holder_.connection) {
     holder_ = Holder{.instance = instance, .rank = connection, .connection = connection, .last_connection = connection};
     return {{Kind::kGrant, connection, epoch_}};

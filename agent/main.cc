@@ -32,7 +32,9 @@ int run(const std::string& config_file) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("leat-agent: captures this node's pods and serves its proxy\nExample: leat-agent --config /etc/leat/agent.yaml", "leat-agent");
+  CLI::App app(
+      "leat-agent: captures this node's pods and serves its proxy\nExample: leat-agent --config /etc/leat/agent.yaml",
+      "leat-agent");
   std::string config_file;
   app.add_option("--config", config_file, "the node's configuration, YAML")->required();
   app.set_version_flag("--version", LEAT_VERSION);

@@ -15,7 +15,8 @@ using Labels = std::map<std::string, std::string>;
 
 void name_silent(const ProxyChannel::Answers& answers, v1::ApiReply& reply) {
   for (const std::string& instance : answers.silent) {
-    add_error(reply, fmt::format("proxy {} did not answer within {} ms; its part is missing", instance, limits::kQueryDeadline.count()));
+    add_error(reply, fmt::format("proxy {} did not answer within {} ms; its part is missing", instance,
+                                 limits::kQueryDeadline.count()));
   }
 }
 
@@ -26,7 +27,8 @@ void add_error(v1::ApiReply& reply, const std::string& sentence) {
   reply.mutable_error()->append(sentence);
 }
 
-void merge_flows(const ProxyChannel::Answers& answers, const std::string& node, v1::ApiReply& reply, FlowCursors::Position& position) {
+void merge_flows(const ProxyChannel::Answers& answers, const std::string& node, v1::ApiReply& reply,
+                 FlowCursors::Position& position) {
   for (const auto& [instance, message] : answers.replies) {
     const v1::FlowReply& part = message.flow_reply();
     for (const v1::Flow& flow : part.flows()) {
@@ -49,7 +51,8 @@ void merge_stats(const ProxyChannel::Answers& answers, v1::ApiReply& reply) {
       if (kept == nullptr || kept->not_after_ms() < certificate.not_after_ms()) kept = &certificate;
     }
     for (const v1::Counter& counter : message.stats_reply().counters()) {
-      auto [sum, is_new] = counters.try_emplace({counter.name(), {counter.labels().begin(), counter.labels().end()}}, counter);
+      auto [sum, is_new] =
+          counters.try_emplace({counter.name(), {counter.labels().begin(), counter.labels().end()}}, counter);
       if (!is_new) sum->second.set_value(sum->second.value() + counter.value());
     }
   }

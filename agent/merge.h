@@ -1,4 +1,5 @@
-// Several proxies' answers to one question -> one reply: the draining ones' parts count too, and what is missing is said.
+// Several proxies' answers to one question -> one reply: the draining ones' parts count too, and what is missing is
+// said.
 #pragma once
 
 #include <string>
@@ -13,7 +14,8 @@ namespace leat::agent {
 void add_error(v1::ApiReply& reply, const std::string& sentence);
 
 // `position` advances to what was read; every flow is of `node`, whatever the proxy says.
-void merge_flows(const ProxyChannel::Answers& answers, const std::string& node, v1::ApiReply& reply, FlowCursors::Position& position);
+void merge_flows(const ProxyChannel::Answers& answers, const std::string& node, v1::ApiReply& reply,
+                 FlowCursors::Position& position);
 // Certificates by identity (of several the one that is valid for longest), counters summed by name and labels.
 void merge_stats(const ProxyChannel::Answers& answers, v1::ApiReply& reply);
 

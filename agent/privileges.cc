@@ -25,13 +25,16 @@ struct CapFree {
 Result<std::string> drop_privileges() {
   const std::unique_ptr<std::remove_pointer_t<cap_t>, CapFree> caps(cap_init());
   for (const cap_flag_t set : {CAP_PERMITTED, CAP_EFFECTIVE}) {
-    if (cap_set_flag(caps.get(), set, kKept.size(), kKept.data(), CAP_SET) < 0) return fail_errno(errno, "building the capability set");
+    if (cap_set_flag(caps.get(), set, kKept.size(), kKept.data(), CAP_SET) < 0)
+      return fail_errno(errno, "building the capability set");
   }
   // The bounding set first: it needs a capability that goes with the rest. What is executed later gets nothing back.
   for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; ++cap) {
-    if (cap_drop_bound(cap) < 0 && errno != EINVAL) return fail_errno(errno, "dropping capability {} from the bounding set", cap);
+    if (cap_drop_bound(cap) < 0 && errno != EINVAL)
+      return fail_errno(errno, "dropping capability {} from the bounding set", cap);
   }
-  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) return fail_errno(errno, "clearing the ambient capabilities");
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+    return fail_errno(errno, "clearing the ambient capabilities");
   if (cap_set_proc(caps.get()) < 0) return fail_errno(errno, "dropping capabilities");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return fail_errno(errno, "setting no_new_privs");
 

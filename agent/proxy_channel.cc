@@ -18,7 +18,8 @@ namespace {
 
 using Kind = v1::ToAgent::KindCase;
 
-// A handle of the process at the other end, so that its end is seen and no other process is ever signalled in its place.
+// A handle of the process at the other end, so that its end is seen and no other process is ever signalled in its
+// place.
 UniqueFd peer_pidfd(int socket, pid_t pid) {
   int fd = -1;
   socklen_t size = sizeof fd;
@@ -28,15 +29,17 @@ UniqueFd peer_pidfd(int socket, pid_t pid) {
 
 }  // namespace
 
-Result<std::unique_ptr<ProxyChannel>> ProxyChannel::open(EventLoop& loop, const std::string& path, uid_t proxy_user, std::string node,
-                                                         LeaseBook lease, Tools tools) {
+Result<std::unique_ptr<ProxyChannel>> ProxyChannel::open(EventLoop& loop, const std::string& path, uid_t proxy_user,
+                                                         std::string node, LeaseBook lease, Tools tools) {
   LEAT_TRY(UniqueFd listener, MessageSocket::listen_at(path, 0600));
-  if (chown(path.c_str(), proxy_user, static_cast<gid_t>(-1)) < 0) return fail_errno(errno, "giving {} to user {}", path, proxy_user);
+  if (chown(path.c_str(), proxy_user, static_cast<gid_t>(-1)) < 0)
+    return fail_errno(errno, "giving {} to user {}", path, proxy_user);
   return std::unique_ptr<ProxyChannel>(
       new ProxyChannel(loop, std::move(listener), proxy_user, std::move(node), std::move(lease), std::move(tools)));
 }
 
-ProxyChannel::ProxyChannel(EventLoop& loop, UniqueFd listener, uid_t proxy_user, std::string node, LeaseBook lease, Tools tools)
+ProxyChannel::ProxyChannel(EventLoop& loop, UniqueFd listener, uid_t proxy_user, std::string node, LeaseBook lease,
+                           Tools tools)
     : loop_(loop),
       listener_(std::move(listener)),
       proxy_user_(proxy_user),
@@ -64,7 +67,8 @@ void ProxyChannel::accept_all() {
     getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size);
     if (peer.uid != proxy_user_) {
       ++counters_.foreign_users;
-      log::warn("process {} of user {} wants to be this node's proxy: refused; proxy_user is {}", peer.pid, peer.uid, proxy_user_);
+      log::warn("process {} of user {} wants to be this node's proxy: refused; proxy_user is {}", peer.pid, peer.uid,
+                proxy_user_);
     } else if (proxies_.size() >= limits::kMaxProxyConnections) {
       log::warn("process {} wants to be this node's proxy: refused; {} are connected", peer.pid, proxies_.size());
     } else {
@@ -81,8 +85,9 @@ void ProxyChannel::add(UniqueFd socket, pid_t pid) {
   Proxy& added = *proxy;
   added.connection = std::make_unique<MessageConnection>(
       loop_, MessageSocket(std::move(socket), limits::kMaxProxyMessageBytes, limits::kMaxProxyQueueBytes),
-      MessageConnection::Handlers{.message = [this, &added](ReceivedMessage received) { on_message(added, std::move(received)); },
-                                  .closed = [this, id](const Error& reason) { on_closed(id, reason); }});
+      MessageConnection::Handlers{
+          .message = [this, &added](ReceivedMessage received) { on_message(added, std::move(received)); },
+          .closed = [this, id](const Error& reason) { on_closed(id, reason); }});
   proxies_.emplace(id, std::move(proxy));
 }
 
@@ -102,7 +107,8 @@ void ProxyChannel::on_closed(ConnectionId id, const Error& reason) {
   for (auto& [request, question] : questions_) {
     if (question.waiting.erase(id) == 0) continue;
     question.answers.silent.push_back(proxy->hello.instance());
-    if (question.waiting.empty()) loop_.after(std::chrono::milliseconds(0), [this, request] { finish_question(request); });
+    if (question.waiting.empty())
+      loop_.after(std::chrono::milliseconds(0), [this, request] { finish_question(request); });
   }
   const auto now = Clock::now();
   LeaseBook::Actions actions = lease_.disconnected(id, now);
@@ -136,11 +142,16 @@ void ProxyChannel::on_message(Proxy& proxy, ReceivedMessage received) {
 
   v1::ToAgent& message = **accepted;
   switch (message.kind_case()) {
-    case Kind::kHello: return on_hello(proxy, *message.mutable_hello(), std::move(received.fds));
-    case Kind::kHelloListeners: return on_listeners(proxy, message.hello_listeners().listeners(), std::move(received.fds));
-    case Kind::kAck: return on_acknowledged(proxy, message.ack().generation());
-    case Kind::kRevoked: return perform(lease_.revoked(proxy.id, message.revoked().lease_epoch(), Clock::now()));
-    case Kind::kListenerDied: return tools_.listener_died(message.listener_died().listener());
+    case Kind::kHello:
+      return on_hello(proxy, *message.mutable_hello(), std::move(received.fds));
+    case Kind::kHelloListeners:
+      return on_listeners(proxy, message.hello_listeners().listeners(), std::move(received.fds));
+    case Kind::kAck:
+      return on_acknowledged(proxy, message.ack().generation());
+    case Kind::kRevoked:
+      return perform(lease_.revoked(proxy.id, message.revoked().lease_epoch(), Clock::now()));
+    case Kind::kListenerDied:
+      return tools_.listener_died(message.listener_died().listener());
     case Kind::kFlowReply: {
       const uint64_t request = message.flow_reply().request();
       const bool last = message.flow_reply().last();
@@ -150,7 +161,8 @@ void ProxyChannel::on_message(Proxy& proxy, ReceivedMessage received) {
       const uint64_t request = message.stats_reply().request();
       return on_reply(proxy, request, true, std::move(message));
     }
-    default: return tools_.request(proxy.id, proxy.hello.instance(), message);
+    default:
+      return tools_.request(proxy.id, proxy.hello.instance(), message);
   }
 }
 
@@ -161,9 +173,10 @@ void ProxyChannel::on_hello(Proxy& proxy, v1::Hello& hello, std::vector<UniqueFd
     process->second.instances.insert(hello.instance());
     process->second.connections.push_back(proxy.id);
   }
-  log::info("proxy {} (process {}, version {}, {} workers, {}) is connected; it holds {} listeners and model generation {}",
-            hello.instance(), proxy.pid, hello.version(), hello.workers(), hello.backend(), proxy.hello.listener_total(),
-            hello.model_generation());
+  log::info(
+      "proxy {} (process {}, version {}, {} workers, {}) is connected; it holds {} listeners and model generation {}",
+      hello.instance(), proxy.pid, hello.version(), hello.workers(), hello.backend(), proxy.hello.listener_total(),
+      hello.model_generation());
   v1::ToProxy roots;
   for (std::string& root : tools_.roots()) roots.mutable_roots()->add_root_der(std::move(root));
   proxy.connection->send(roots);
@@ -171,12 +184,14 @@ void ProxyChannel::on_hello(Proxy& proxy, v1::Hello& hello, std::vector<UniqueFd
   on_listeners(proxy, hello.listeners(), std::move(fds));
 }
 
-void ProxyChannel::on_listeners(Proxy& proxy, const google::protobuf::RepeatedPtrField<v1::ListenerId>& ids, std::vector<UniqueFd> fds) {
+void ProxyChannel::on_listeners(Proxy& proxy, const google::protobuf::RepeatedPtrField<v1::ListenerId>& ids,
+                                std::vector<UniqueFd> fds) {
   for (int i = 0; i < ids.size(); ++i) {
     const v1::ListenerId& id = ids[i];
     proxy.listeners.emplace(id.workload_uid(), id.role(), id.ipv6(), id.epoch());
     if (const auto adopted = tools_.adopt_listener(id, std::move(fds[static_cast<size_t>(i)])); !adopted) {
-      log::debug("a listener of {} that the proxy holds is not taken over: {}", id.workload_uid(), adopted.error().message);
+      log::debug("a listener of {} that the proxy holds is not taken over: {}", id.workload_uid(),
+                 adopted.error().message);
     }
   }
   // Only with all of them here is it clear which listeners nobody holds.
@@ -202,7 +217,9 @@ void ProxyChannel::certificate_sent(ConnectionId connection) {
 void ProxyChannel::perform(const LeaseBook::Actions& actions) {
   for (const LeaseAction& action : actions) {
     switch (action.kind) {
-      case LeaseAction::Kind::kGrant: grant(action.connection, action.epoch); break;
+      case LeaseAction::Kind::kGrant:
+        grant(action.connection, action.epoch);
+        break;
       case LeaseAction::Kind::kRevoke: {
         v1::ToProxy revoke;
         revoke.mutable_revoke()->set_lease_epoch(action.epoch);
@@ -210,7 +227,9 @@ void ProxyChannel::perform(const LeaseBook::Actions& actions) {
         send(action.connection, revoke);
         break;
       }
-      case LeaseAction::Kind::kEnd: end_process(action.connection); break;
+      case LeaseAction::Kind::kEnd:
+        end_process(action.connection);
+        break;
     }
   }
   rearm_lease_timer();
@@ -236,14 +255,16 @@ void ProxyChannel::end_process(ConnectionId id) {
   });
   ++counters_.ended;
   if (process == processes_.end()) {
-    // Of another pid namespace: out of reach. Without its connection it gets no socket, and its own supervisor ends what hangs.
+    // Of another pid namespace: out of reach. Without its connection it gets no socket, and its own supervisor ends
+    // what hangs.
     log::error("the armed proxy does not disarm, and its process can't be ended from here; its connection is closed");
     if (const auto found = proxies_.find(id); found != proxies_.end()) {
       found->second->connection->close({.code = ErrorCode::kTimeout, .message = "it did not disarm"});
     }
     return;
   }
-  log::error("the armed proxy (process {}) did not disarm within {} ms: it is ended", process->first, limits::kRevokeDeadline.count());
+  log::error("the armed proxy (process {}) did not disarm within {} ms: it is ended", process->first,
+             limits::kRevokeDeadline.count());
   syscall(SYS_pidfd_send_signal, process->second.pidfd.get(), SIGKILL, nullptr, 0);
 }
 
@@ -251,7 +272,8 @@ void ProxyChannel::rearm_lease_timer() {
   loop_.cancel(std::exchange(lease_timer_, 0));
   const auto deadline = lease_.next_deadline();
   if (!deadline) return;
-  const auto left = std::max(std::chrono::ceil<std::chrono::milliseconds>(*deadline - Clock::now()), std::chrono::milliseconds(0));
+  const auto left =
+      std::max(std::chrono::ceil<std::chrono::milliseconds>(*deadline - Clock::now()), std::chrono::milliseconds(0));
   lease_timer_ = loop_.after(left, [this] {
     lease_timer_ = 0;
     perform(lease_.tick(Clock::now()));

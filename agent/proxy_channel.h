@@ -1,5 +1,6 @@
-// The agent's side of proxy.sock: the node's proxies, of which one is armed and the others drain. It decides who is armed (lease.h), brings
-// every proxy the mesh model and the armed one its listeners, asks them questions, and passes on what they ask for (Tools::request).
+// The agent's side of proxy.sock: the node's proxies, of which one is armed and the others drain. It decides who is
+// armed (lease.h), brings every proxy the mesh model and the armed one its listeners, asks them questions, and passes
+// on what they ask for (Tools::request).
 #pragma once
 
 #include <sys/types.h>
@@ -14,8 +15,8 @@
 
 #include "agent/capture/capture.h"
 #include "agent/lease.h"
-#include "common/message_connection.h"
 #include "agent/proxy_session.h"
+#include "common/message_connection.h"
 #include "common/result.h"
 #include "leat.pb.h"
 
@@ -62,8 +63,8 @@ class ProxyChannel {
   };
 
   // Listens at `path`, owned by `proxy_user`, mode 0600: no other user is let in.
-  static Result<std::unique_ptr<ProxyChannel>> open(EventLoop& loop, const std::string& path, uid_t proxy_user, std::string node,
-                                                    LeaseBook lease, Tools tools);
+  static Result<std::unique_ptr<ProxyChannel>> open(EventLoop& loop, const std::string& path, uid_t proxy_user,
+                                                    std::string node, LeaseBook lease, Tools tools);
   ~ProxyChannel();
 
   // The model is now `generation`: `change` leads from the generation before to it.
@@ -75,8 +76,8 @@ class ProxyChannel {
   void certificate_sent(ConnectionId connection);
   // Nothing happens where the connection is gone.
   void send(ConnectionId connection, const v1::ToProxy& message, std::vector<UniqueFd> fds = {});
-  // Asks every proxy (`question` is a FlowQuery or StatsQuery; its request number is set here). `done` is called once, within
-  // kQueryDeadline; at once where there is no proxy.
+  // Asks every proxy (`question` is a FlowQuery or StatsQuery; its request number is set here). `done` is called once,
+  // within kQueryDeadline; at once where there is no proxy.
   using QuestionFor = std::function<v1::ToProxy(const std::string& instance, uint64_t request)>;
   void ask(const QuestionFor& question, std::function<void(Answers)> done);
 
@@ -93,7 +94,7 @@ class ProxyChannel {
     pid_t pid;
     ProxySession session;
     std::unique_ptr<MessageConnection> connection;
-    v1::Hello hello;  // without its listeners
+    v1::Hello hello;      // without its listeners
     bool leased = false;  // LeaseBook has heard of it
     uint64_t sent_generation = 0;
     uint64_t acknowledged_generation = 0;
@@ -118,7 +119,8 @@ class ProxyChannel {
   void watch_process(pid_t pid, int socket);
   void on_message(Proxy& proxy, ReceivedMessage received);
   void on_hello(Proxy& proxy, v1::Hello& hello, std::vector<UniqueFd> fds);
-  void on_listeners(Proxy& proxy, const google::protobuf::RepeatedPtrField<v1::ListenerId>& ids, std::vector<UniqueFd> fds);
+  void on_listeners(Proxy& proxy, const google::protobuf::RepeatedPtrField<v1::ListenerId>& ids,
+                    std::vector<UniqueFd> fds);
   void on_acknowledged(Proxy& proxy, uint64_t generation);
   void on_reply(Proxy& proxy, uint64_t request, bool last, v1::ToAgent message);
   void on_closed(ConnectionId id, const Error& reason);

@@ -18,32 +18,37 @@ Result<void> check_text(std::string_view text, const char* what) {
   if (text.empty() || text.size() > limits::kMaxTextBytes) {
     return fail(ErrorCode::kProtocol, "{} has {} bytes, not 1 to {}", what, text.size(), limits::kMaxTextBytes);
   }
-  if (!std::ranges::all_of(text, printable)) return fail(ErrorCode::kProtocol, "{} is not printable ASCII without spaces", what);
+  if (!std::ranges::all_of(text, printable))
+    return fail(ErrorCode::kProtocol, "{} is not printable ASCII without spaces", what);
   return {};
 }
 
 Result<void> check_id(const v1::ListenerId& id) {
   LEAT_TRY_VOID(check_text(id.workload_uid(), "a listener's workload uid"));
-  if (!v1::ListenerRole_IsValid(id.role())) return fail(ErrorCode::kProtocol, "{} is no listener role", static_cast<int>(id.role()));
+  if (!v1::ListenerRole_IsValid(id.role()))
+    return fail(ErrorCode::kProtocol, "{} is no listener role", static_cast<int>(id.role()));
   if (id.epoch() == 0) return fail(ErrorCode::kProtocol, "a listener has epoch 0");
   return {};
 }
 
 Result<void> check_address(std::string_view address) {
-  if (!IpAddress::from_wire(address)) return fail(ErrorCode::kProtocol, "an address has {} bytes, not 4 or 16", address.size());
+  if (!IpAddress::from_wire(address))
+    return fail(ErrorCode::kProtocol, "an address has {} bytes, not 4 or 16", address.size());
   return {};
 }
 
 Result<void> check(const v1::SocketRequest& request) {
   if (request.count() == 0 || request.count() > limits::kMaxSocketsARequest) {
-    return fail(ErrorCode::kProtocol, "{} sockets are asked for, not 1 to {}", request.count(), limits::kMaxSocketsARequest);
+    return fail(ErrorCode::kProtocol, "{} sockets are asked for, not 1 to {}", request.count(),
+                limits::kMaxSocketsARequest);
   }
   return check_text(request.workload_uid(), "the workload uid of a socket request");
 }
 
 Result<void> check(const v1::SignRequest& request) {
   if (request.csr_der().empty() || request.csr_der().size() > limits::kMaxCsrBytes) {
-    return fail(ErrorCode::kProtocol, "a certificate request has {} bytes, not 1 to {}", request.csr_der().size(), limits::kMaxCsrBytes);
+    return fail(ErrorCode::kProtocol, "a certificate request has {} bytes, not 1 to {}", request.csr_der().size(),
+                limits::kMaxCsrBytes);
   }
   return check_text(request.identity(), "the identity of a certificate request");
 }
@@ -66,9 +71,10 @@ void make_printable(std::string& text) {
 void make_printable(v1::FlowReply& reply) {
   for (v1::Flow& flow : *reply.mutable_flows()) {
     for (std::string* text :
-         {flow.mutable_node(), flow.mutable_source_namespace(), flow.mutable_source_pod(), flow.mutable_destination_service(),
-          flow.mutable_destination_namespace(), flow.mutable_destination_pod(), flow.mutable_security(), flow.mutable_peer_identity(),
-          flow.mutable_protocol(), flow.mutable_verdict(), flow.mutable_reason(), flow.mutable_cure()}) {
+         {flow.mutable_node(), flow.mutable_source_namespace(), flow.mutable_source_pod(),
+          flow.mutable_destination_service(), flow.mutable_destination_namespace(), flow.mutable_destination_pod(),
+          flow.mutable_security(), flow.mutable_peer_identity(), flow.mutable_protocol(), flow.mutable_verdict(),
+          flow.mutable_reason(), flow.mutable_cure()}) {
       make_printable(*text);
     }
   }
@@ -96,7 +102,8 @@ void make_printable(v1::StatsReply& reply) {
 
 Result<void> check_addresses(const v1::FlowReply& reply) {
   for (const v1::Flow& flow : reply.flows()) {
-    for (const std::string* address : {&flow.source_address(), &flow.destination_address(), &flow.requested_address()}) {
+    for (const std::string* address :
+         {&flow.source_address(), &flow.destination_address(), &flow.requested_address()}) {
       if (!address->empty()) LEAT_TRY_VOID(check_address(*address));
     }
     if (std::max({flow.source_port(), flow.destination_port(), flow.requested_port()}) > 65535) {
@@ -125,21 +132,40 @@ Result<std::optional<v1::ToAgent>> ProxySession::accept(std::string_view bytes, 
     return fail(ErrorCode::kProtocol, "{} descriptors came with a message that has none", fds);
   }
   switch (kind) {
-    case Kind::kHello: LEAT_TRY_VOID(check(message.hello(), fds)); break;
-    case Kind::kHelloListeners: LEAT_TRY_VOID(check(message.hello_listeners(), fds)); break;
-    case Kind::kAck: LEAT_TRY_VOID(check(message.ack())); break;
-    case Kind::kSocketRequest: LEAT_TRY_VOID(agent::check(message.socket_request())); break;
-    case Kind::kSignRequest: LEAT_TRY_VOID(agent::check(message.sign_request())); break;
-    case Kind::kSourceIdRequest: LEAT_TRY_VOID(agent::check(message.source_id_request())); break;
-    case Kind::kRevoked: LEAT_TRY_VOID(agent::check(message.revoked())); break;
-    case Kind::kListenerDied: LEAT_TRY_VOID(check_id(message.listener_died().listener())); break;
+    case Kind::kHello:
+      LEAT_TRY_VOID(check(message.hello(), fds));
+      break;
+    case Kind::kHelloListeners:
+      LEAT_TRY_VOID(check(message.hello_listeners(), fds));
+      break;
+    case Kind::kAck:
+      LEAT_TRY_VOID(check(message.ack()));
+      break;
+    case Kind::kSocketRequest:
+      LEAT_TRY_VOID(agent::check(message.socket_request()));
+      break;
+    case Kind::kSignRequest:
+      LEAT_TRY_VOID(agent::check(message.sign_request()));
+      break;
+    case Kind::kSourceIdRequest:
+      LEAT_TRY_VOID(agent::check(message.source_id_request()));
+      break;
+    case Kind::kRevoked:
+      LEAT_TRY_VOID(agent::check(message.revoked()));
+      break;
+    case Kind::kListenerDied:
+      LEAT_TRY_VOID(check_id(message.listener_died().listener()));
+      break;
     case Kind::kFlowReply:
       LEAT_TRY_VOID(check_addresses(message.flow_reply()));
       make_printable(*message.mutable_flow_reply());
       break;
-    case Kind::kStatsReply: make_printable(*message.mutable_stats_reply()); break;
+    case Kind::kStatsReply:
+      make_printable(*message.mutable_stats_reply());
+      break;
     case Kind::kSourceIdRelease:
-    case Kind::KIND_NOT_SET: break;
+    case Kind::KIND_NOT_SET:
+      break;
   }
   return message;
 }
@@ -154,7 +180,8 @@ Result<void> ProxySession::check(const v1::Hello& hello, size_t fds) {
     return fail(ErrorCode::kProtocol, "lease epoch {} was never granted", hello.lease_epoch());
   }
   if (hello.listener_total() > limits::kMaxHeldListeners) {
-    return fail(ErrorCode::kProtocol, "{} listeners are announced, more than {}", hello.listener_total(), limits::kMaxHeldListeners);
+    return fail(ErrorCode::kProtocol, "{} listeners are announced, more than {}", hello.listener_total(),
+                limits::kMaxHeldListeners);
   }
   announced_listeners_ = std::max<size_t>(hello.listener_total(), static_cast<size_t>(hello.listeners_size()));
   v1::HelloListeners first;
@@ -177,7 +204,8 @@ Result<void> ProxySession::check(const v1::HelloListeners& more, size_t fds) {
 
 Result<void> ProxySession::check(const v1::Ack& ack) const {
   if (ack.generation() > sent_generation_) {
-    return fail(ErrorCode::kProtocol, "generation {} is acknowledged, {} is the newest that was sent", ack.generation(), sent_generation_);
+    return fail(ErrorCode::kProtocol, "generation {} is acknowledged, {} is the newest that was sent", ack.generation(),
+                sent_generation_);
   }
   return {};
 }

@@ -1,6 +1,7 @@
-// What one proxy says, checked before anybody acts on it. A proxy parses bytes of strangers, so it is not trusted: whatever it sends is
-// well formed, in order, within bounds and within a rate after this, or the connection ends. That a named pod is really a captured one of
-// this node is checked by whoever serves the request (broker.h), because an honest proxy may ask for a pod that has just gone.
+// What one proxy says, checked before anybody acts on it. A proxy parses bytes of strangers, so it is not trusted:
+// whatever it sends is well formed, in order, within bounds and within a rate after this, or the connection ends. That
+// a named pod is really a captured one of this node is checked by whoever serves the request (broker.h), because an
+// honest proxy may ask for a pod that has just gone.
 //
 // No I/O: bytes in, a message or a violation out.
 #pragma once
@@ -22,12 +23,12 @@ class ProxySession {
 
   explicit ProxySession(Time now);
 
-  // One message that came with `fds` descriptors. An error is a violation: end the connection. Nothing: of a kind that this version does
-  // not know; skip it. Else exactly one kind is set, and:
-  //   the first message is Hello, the only one; its listeners, and those of HelloListeners, have one descriptor each, other kinds none
-  //   uids, instances and names are 1 … kMaxTextBytes bytes of printable ASCII, no space; addresses have 4 or 16 bytes; epochs are not 0
-  //   an Ack names a generation that was sent; a Revoked names an epoch
-  //   texts in flows, counters and certificates hold no control characters (replaced by `?`): they end on a terminal
+  // One message that came with `fds` descriptors. An error is a violation: end the connection. Nothing: of a kind that
+  // this version does not know; skip it. Else exactly one kind is set, and:
+  //   the first message is Hello, the only one; its listeners, and those of HelloListeners, have one descriptor each,
+  //   other kinds none uids, instances and names are 1 … kMaxTextBytes bytes of printable ASCII, no space; addresses
+  //   have 4 or 16 bytes; epochs are not 0 an Ack names a generation that was sent; a Revoked names an epoch texts in
+  //   flows, counters and certificates hold no control characters (replaced by `?`): they end on a terminal
   Result<std::optional<v1::ToAgent>> accept(std::string_view bytes, size_t fds, Time now);
 
   // How long to leave this connection unread, because it sends faster than kMessagesASecond.

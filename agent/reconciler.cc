@@ -10,7 +10,8 @@ namespace leat::agent {
 namespace {
 
 std::string text_of(const v1::Finding& finding) {
-  return fmt::format("{}:{}: {} {}: {}", finding.file(), finding.line(), finding.object(), finding.field(), finding.message());
+  return fmt::format("{}:{}: {} {}: {}", finding.file(), finding.line(), finding.object(), finding.field(),
+                     finding.message());
 }
 
 // Generations rise over restarts of the agent too, so that an old life's can't be mistaken for this one's.
@@ -42,7 +43,8 @@ void Reconciler::start() {
   edit_seen_ = *std::exchange(changed_, std::nullopt);
   control::CompiledMesh compiled = compiler_.compile(tools_.objects());
   if (const auto saved = tools_.save_books(); !saved) {
-    // An id that a restart would forget could show an application a wrong peer later. The node stays as it is, and the edit is tried again.
+    // An id that a restart would forget could show an application a wrong peer later. The node stays as it is, and the
+    // edit is tried again.
     failure_ = saved.error();
     log::error("the edit is not in force: {}", saved.error().message);
     changed_ = edit_seen_;
@@ -59,8 +61,8 @@ void Reconciler::start() {
   local_pods_ = std::move(compiled.local_pods);
   note_findings(compiled.findings);
 
-  // In its first turn an agent does not know what the proxies of its former life act on; they keep their last model, whose ids are the
-  // same, so that nothing that is captured is let go.
+  // In its first turn an agent does not know what the proxies of its former life act on; they keep their last model,
+  // whose ids are the same, so that nothing that is captured is let go.
   in_flight_ = true;
   apply(first_ ? nullptr : &known_);
   if (changed) {
@@ -70,7 +72,8 @@ void Reconciler::start() {
   tools_.send_listeners();
   if (!changed || !tools_.proxy_armed()) return finish();
   ack_timer_ = loop_.after(limits::kModelAckDeadline, [this] {
-    log::warn("the proxy has not acknowledged model generation {} within {} ms", generation_, limits::kModelAckDeadline.count());
+    log::warn("the proxy has not acknowledged model generation {} within {} ms", generation_,
+              limits::kModelAckDeadline.count());
     finish();
   });
 }
@@ -87,9 +90,10 @@ void Reconciler::finish() {
   if (withheld) apply(&known_);
   const auto latency = std::chrono::duration_cast<EditLatency::Duration>(Clock::now() - edit_seen_);
   if (!std::exchange(first_, false)) latency_.add(latency);
-  if (!failure_) log::info("model generation {} is in force after {:.1f} ms: {} workloads, {} services, {} captured pods here", generation_,
-            static_cast<double>(latency.count()) / 1000, mesh_.workloads_size(), mesh_.services_size(),
-            plan_.pods.size());
+  if (!failure_)
+    log::info("model generation {} is in force after {:.1f} ms: {} workloads, {} services, {} captured pods here",
+              generation_, static_cast<double>(latency.count()) / 1000, mesh_.workloads_size(), mesh_.services_size(),
+              plan_.pods.size());
   in_flight_ = false;
   if (changed_) start();
 }

@@ -1,10 +1,11 @@
-// From changed objects to a node that acts on them. One edit at a time; what comes meanwhile is the next one. The order never fails open
-// and never sends a connection to somebody who does not know what to do with it:
+// From changed objects to a node that acts on them. One edit at a time; what comes meanwhile is the next one. The order
+// never fails open and never sends a connection to somebody who does not know what to do with it:
 //
 //   1. compile; the ids are saved before anybody uses them
 //   2. kernel: strictness, new pods with their listeners, what is gone; no destination yet that the proxy does not know
 //   3. proxy: the new model, then the new listeners
-//   4. once the armed proxy acts on it (or after kModelAckDeadline, or at once without one): kernel: the new destinations
+//   4. once the armed proxy acts on it (or after kModelAckDeadline, or at once without one): kernel: the new
+//   destinations
 #pragma once
 
 #include <functional>
@@ -16,8 +17,8 @@
 
 #include "agent/capture_plan.h"
 #include "agent/edit_latency.h"
-#include "common/event_loop.h"
 #include "agent/source_ids.h"
+#include "common/event_loop.h"
 #include "control/compile.h"
 #include "control/delta.h"
 #include "leat.pb.h"

@@ -34,7 +34,8 @@ bool SourceIds::release(const std::string& instance, uint32_t id) {
 }
 
 void SourceIds::release_all(const std::string& instance) {
-  for (auto lease = leases_.lower_bound({instance, 0}); lease != leases_.end() && lease->first.first == instance;) end(lease++);
+  for (auto lease = leases_.lower_bound({instance, 0}); lease != leases_.end() && lease->first.first == instance;)
+    end(lease++);
 }
 
 void SourceIds::end(std::map<std::pair<std::string, uint32_t>, Lease>::iterator lease) {
@@ -56,11 +57,12 @@ std::set<std::string> SourceIds::instances() const {
   return {instances.begin(), instances.end()};
 }
 
-// A line a lease: instance, pod, address. The flow count is not kept: one release of an adopted lease ends it early for its fellows, whose
-// ids go on decoding from the book's retired entries.
+// A line a lease: instance, pod, address. The flow count is not kept: one release of an adopted lease ends it early for
+// its fellows, whose ids go on decoding from the book's retired entries.
 std::string SourceIds::save() const {
   std::string text;
-  for (const auto& [key, lease] : leases_) text += fmt::format("{} {} {}\n", key.first, lease.pod, lease.address.text());
+  for (const auto& [key, lease] : leases_)
+    text += fmt::format("{} {} {}\n", key.first, lease.pod, lease.address.text());
   return text;
 }
 
@@ -72,7 +74,8 @@ Result<void> SourceIds::load(std::string_view text) {
     const size_t second = line.rfind(' ');
     const auto address = second == line.npos ? std::nullopt : IpAddress::parse(line.substr(second + 1));
     if (!address || first == second) return fail(ErrorCode::kInvalid, "a saved source id can't be read: `{}`", line);
-    LEAT_TRY_VOID(lease(std::string(line.substr(0, first)), std::string(line.substr(first + 1, second - first - 1)), *address));
+    LEAT_TRY_VOID(
+        lease(std::string(line.substr(0, first)), std::string(line.substr(first + 1, second - first - 1)), *address));
   }
   return {};
 }

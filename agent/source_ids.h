@@ -1,6 +1,7 @@
-// Alias ids of clients outside the model, leased to the proxy whose flows show them: an application that such a client reaches through the
-// proxy must see the client's address. Held in the same book as the model's ids. A lease belongs to a proxy instance, so that it outlives a
-// lost connection and a restart of the agent, and ends when the proxy gives it back or its process is gone.
+// Alias ids of clients outside the model, leased to the proxy whose flows show them: an application that such a client
+// reaches through the proxy must see the client's address. Held in the same book as the model's ids. A lease belongs to
+// a proxy instance, so that it outlives a lost connection and a restart of the agent, and ends when the proxy gives it
+// back or its process is gone.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ class SourceIds {
   // `book` outlives this.
   explicit SourceIds(control::AliasBook& book) : book_(book) {}
 
-  // The id of `address` for a flow to `pod`, until release(): as often as it was leased. kExhausted: the pod's quota is used up.
+  // The id of `address` for a flow to `pod`, until release(): as often as it was leased. kExhausted: the pod's quota is
+  // used up.
   Result<uint32_t> lease(const std::string& instance, const std::string& pod, const IpAddress& address);
   // False: this instance has no lease of that id.
   bool release(const std::string& instance, uint32_t id);
@@ -34,7 +36,8 @@ class SourceIds {
 
   [[nodiscard]] uint64_t version() const { return version_; }  // counts up when the saved form changes
   [[nodiscard]] std::string save() const;
-  // Takes the leases of a former life up again. Lines that can't be read are an error, after which some leases may be held.
+  // Takes the leases of a former life up again. Lines that can't be read are an error, after which some leases may be
+  // held.
   Result<void> load(std::string_view text);
 
  private:

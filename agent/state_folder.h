@@ -1,5 +1,6 @@
-// The agent's state folder: small files that must survive a restart, each replaced whole, and the lock that makes its owner the only agent
-// of this node. A file survives the agent's death, not the machine's: what it remembers (ids, the lease) is of connections and processes.
+// The agent's state folder: small files that must survive a restart, each replaced whole, and the lock that makes its
+// owner the only agent of this node. A file survives the agent's death, not the machine's: what it remembers (ids, the
+// lease) is of connections and processes.
 #pragma once
 
 #include <functional>
@@ -14,8 +15,8 @@ namespace leat::agent {
 
 class StateFolder {
  public:
-  // Makes the folder if need be, and takes its lock. While another agent holds it, `waiting` is called once and then the call waits: a
-  // newer agent is ready, with its files read and checked, the moment the older one leaves.
+  // Makes the folder if need be, and takes its lock. While another agent holds it, `waiting` is called once and then
+  // the call waits: a newer agent is ready, with its files read and checked, the moment the older one leaves.
   static Result<StateFolder> open(std::string path, const std::function<void()>& waiting);
 
   [[nodiscard]] Result<std::optional<std::string>> read(const std::string& file) const;  // nothing: no such file

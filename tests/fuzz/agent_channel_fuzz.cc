@@ -1,5 +1,6 @@
-// What a hostile proxy may send the agent: any number of messages, each any bytes with any number of descriptors, on several connections,
-// mixed with losses, exits and time. Nothing may crash; what passes keeps what proxy_session.h promises; and the lease keeps its own.
+// What a hostile proxy may send the agent: any number of messages, each any bytes with any number of descriptors, on
+// several connections, mixed with losses, exits and time. Nothing may crash; what passes keeps what proxy_session.h
+// promises; and the lease keeps its own.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -25,9 +26,12 @@ namespace v1 = leat::v1;
 // What every message that passed must be.
 void check_promises(const v1::ToAgent& message, size_t fds) {
   switch (message.kind_case()) {
-    case v1::ToAgent::kHello: LEAT_CHECK(static_cast<size_t>(message.hello().listeners_size()) == fds, "a listener without its descriptor"); break;
+    case v1::ToAgent::kHello:
+      LEAT_CHECK(static_cast<size_t>(message.hello().listeners_size()) == fds, "a listener without its descriptor");
+      break;
     case v1::ToAgent::kHelloListeners:
-      LEAT_CHECK(static_cast<size_t>(message.hello_listeners().listeners_size()) == fds, "a listener without its descriptor");
+      LEAT_CHECK(static_cast<size_t>(message.hello_listeners().listeners_size()) == fds,
+                 "a listener without its descriptor");
       break;
     case v1::ToAgent::kSocketRequest:
       LEAT_CHECK(message.socket_request().count() - 1 < limits::kMaxSocketsARequest, "too many sockets");
@@ -37,10 +41,12 @@ void check_promises(const v1::ToAgent& message, size_t fds) {
       break;
     case v1::ToAgent::kFlowReply:
       for (const v1::Flow& flow : message.flow_reply().flows()) {
-        for (const char c : flow.reason()) LEAT_CHECK(static_cast<unsigned char>(c) >= 0x20, "a control character reaches a terminal");
+        for (const char c : flow.reason())
+          LEAT_CHECK(static_cast<unsigned char>(c) >= 0x20, "a control character reaches a terminal");
       }
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -60,13 +66,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   uint64_t epoch = lease.epoch();
   const auto perform = [&](const LeaseBook::Actions& actions) {
     LEAT_CHECK(actions.size() <= 1, "one event has one consequence");
-    if (!actions.empty() && actions[0].kind == LeaseAction::Kind::kGrant) LEAT_CHECK(actions[0].epoch >= epoch, "an epoch goes back");
+    if (!actions.empty() && actions[0].kind == LeaseAction::Kind::kGrant)
+      LEAT_CHECK(actions[0].epoch >= epoch, "an epoch goes back");
     epoch = lease.epoch();
   };
   while (input.remaining_bytes() > 0) {
     now += std::chrono::milliseconds(input.ConsumeIntegralInRange(0, 2000));
     perform(lease.tick(now));
-    if (connections.empty() || input.ConsumeIntegralInRange(0, 9) == 0) connections.push_back({next++, ProxySession(now)});
+    if (connections.empty() || input.ConsumeIntegralInRange(0, 9) == 0)
+      connections.push_back({next++, ProxySession(now)});
     const size_t chosen = input.ConsumeIntegralInRange<size_t>(0, connections.size() - 1);
     Connection& connection = connections[chosen];
     const size_t fds = input.ConsumeIntegralInRange<size_t>(0, 4);
@@ -81,7 +89,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!*accepted) continue;
     const v1::ToAgent& message = **accepted;
     check_promises(message, fds);
-    if (message.has_hello()) perform(lease.hello(connection.id, message.hello().instance(), message.hello().lease_epoch(), now));
+    if (message.has_hello())
+      perform(lease.hello(connection.id, message.hello().instance(), message.hello().lease_epoch(), now));
     if (message.has_ack()) perform(lease.ready(connection.id, now));
     if (message.has_revoked()) perform(lease.revoked(connection.id, message.revoked().lease_epoch(), now));
   }

@@ -37,8 +37,10 @@ struct Fixture {
   leat::control::AliasBook book;
   SourceIds ids{book};
   Broker broker{{.make_sockets = [](const std::string&, bool, uint32_t count) { return std::vector<UniqueFd>(count); },
-                 .sign = [](const std::string& identity, std::string_view) { return std::vector<std::string>{"leaf of " + identity}; }},
-                ids, kNow};
+                 .sign = [](const std::string& identity,
+                            std::string_view) { return std::vector<std::string>{"leaf of " + identity}; }},
+                ids,
+                kNow};
   Fixture() { broker.set_pods(mesh()); }
 
   v1::Sockets sockets(const char* pod, uint32_t count = 1) {
@@ -79,7 +81,8 @@ TEST_CASE("sockets are made in captured pods of this node only") {
 
 TEST_CASE("a pod that opens connections without end uses up its own quota, which a new model does not refill") {
   Fixture node;
-  for (double i = 0; i < limits::kSocketBurstAPod / limits::kMaxSocketsARequest; ++i) REQUIRE(node.sockets("cart-1", 32).count() == 32);
+  for (double i = 0; i < limits::kSocketBurstAPod / limits::kMaxSocketsARequest; ++i)
+    REQUIRE(node.sockets("cart-1", 32).count() == 32);
   CHECK(node.sockets("cart-1", 32).count() == 0);
   node.broker.set_pods(mesh());
   CHECK(node.sockets("cart-1", 32).count() == 0);

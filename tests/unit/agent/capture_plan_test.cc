@@ -8,13 +8,17 @@ using leat::agent::to_capture_plan;
 namespace control = leat::control;
 
 namespace {
-const IpAddress kVip = *IpAddress::parse("10.96.0.1"), kPod = *IpAddress::parse("10.1.0.11"), kClient = *IpAddress::parse("10.9.0.4");
+const IpAddress kVip = *IpAddress::parse("10.96.0.1"), kPod = *IpAddress::parse("10.1.0.11"),
+                kClient = *IpAddress::parse("10.9.0.4");
 
 control::CapturePlan plan() {
   control::CapturePlan plan;
   plan.pods.push_back({.uid = "cart-1", .index = 3, .addresses = {kPod}, .mtls = leat::v1::MTLS_STRICT});
-  plan.aliases = {{.id = 1, .address = kVip, .destination = true}, {.id = 2, .address = kVip}, {.id = 5, .address = kPod, .destination = true}};
-  plan.services.push_back({.alias_id = 1, .port = 80, .local = {{kPod, 8080, 3}}, .remote_endpoints = 1, .remote_alias_id = 2});
+  plan.aliases = {{.id = 1, .address = kVip, .destination = true},
+                  {.id = 2, .address = kVip},
+                  {.id = 5, .address = kPod, .destination = true}};
+  plan.services.push_back(
+      {.alias_id = 1, .port = 80, .local = {{kPod, 8080, 3}}, .remote_endpoints = 1, .remote_alias_id = 2});
   return plan;
 }
 }  // namespace

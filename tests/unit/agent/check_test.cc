@@ -19,7 +19,13 @@ CheckFacts healthy() {
           .hooks = {{.name = "connect4", .ok = true, .needed = true}},
           .maps = {{.name = "direct", .entries = 1, .capacity = 100, .when_full = "the alias path is taken"}},
           .pods = {{.name = "shop/a"}},
-          .proxies = {{.instance = "i", .version = "0.1.0", .backend = "io_uring", .workers = 2, .pid = 9, .armed = true, .acknowledged_generation = 5}},
+          .proxies = {{.instance = "i",
+                       .version = "0.1.0",
+                       .backend = "io_uring",
+                       .workers = 2,
+                       .pid = 9,
+                       .armed = true,
+                       .acknowledged_generation = 5}},
           .lease_epoch = 3,
           .generation = 5,
           .published = kNow - 10s,
@@ -30,7 +36,8 @@ CheckFacts healthy() {
 std::vector<std::string> complaints(const CheckFacts& facts) {
   std::vector<std::string> lines;
   for (const v1::CheckItem& item : check(facts)) {
-    if (item.status() != "ok") lines.push_back(item.area() + " " + item.status() + ": " + item.text() + " -> " + item.cure());
+    if (item.status() != "ok")
+      lines.push_back(item.area() + " " + item.status() + ": " + item.text() + " -> " + item.cure());
   }
   return lines;
 }
@@ -54,7 +61,8 @@ TEST_CASE("a missing proxy is a failure that says what happens to connections, a
   REQUIRE(complaints(facts).size() == 1);
   CHECK(complaints(facts)[0].starts_with("proxy fail: none for 90 s; new connections wait for it -> start leat-proxy"));
   facts.slots_closed = true;
-  CHECK(complaints(facts)[0].starts_with("proxy fail: none for 90 s; PERMISSIVE pods go untouched, STRICT ones are refused"));
+  CHECK(complaints(facts)[0].starts_with(
+      "proxy fail: none for 90 s; PERMISSIVE pods go untouched, STRICT ones are refused"));
 }
 
 TEST_CASE("every missing prerequisite, hook and pod has a row with its cure") {
@@ -62,10 +70,10 @@ TEST_CASE("every missing prerequisite, hook and pod has a row with its cure") {
   facts.features.push_back({.name = "ingress_ifindex", .ok = false, .needed = false, .cure = "use kernel 5.17"});
   facts.hooks.push_back({.name = "sockops", .ok = false, .needed = true, .cure = "restart the agent"});
   facts.pods.push_back({.name = "shop/b", .failure = "no such namespace"});
-  CHECK(complaints(facts) == Lines{
-            "kernel warn: 6.12: ingress_ifindex is missing -> use kernel 5.17",
-            "hooks fail: sockops is not attached -> restart the agent",
-            "capture fail: pod shop/b is not captured: no such namespace -> it is tried again every 2 s; remove what the sentence names, or the pod"});
+  CHECK(complaints(facts) == Lines{"kernel warn: 6.12: ingress_ifindex is missing -> use kernel 5.17",
+                                   "hooks fail: sockops is not attached -> restart the agent",
+                                   "capture fail: pod shop/b is not captured: no such namespace -> it is tried again "
+                                   "every 2 s; remove what the sentence names, or the pod"});
 }
 
 TEST_CASE("a map warns before it is full, and says what happens then") {
@@ -99,7 +107,8 @@ TEST_CASE("certificates that are not renewed warn before they end, and expired o
   facts.certificates[0].set_not_before_ms(now_ms - 9'500'000);
   facts.certificates[0].set_last_error("the CA is away");
   REQUIRE(complaints(facts).size() == 1);
-  CHECK(complaints(facts)[0].starts_with("certificates warn: spiffe://x expires in 8 min; the last request failed: the CA is away"));
+  CHECK(complaints(facts)[0].starts_with(
+      "certificates warn: spiffe://x expires in 8 min; the last request failed: the CA is away"));
   facts.certificates[0].set_not_after_ms(now_ms - 1);
   CHECK(complaints(facts)[0].starts_with("certificates fail: spiffe://x has expired"));
 }

@@ -37,7 +37,8 @@ cgroups: {pods: /p, agents: /a}
 proxy_user: root
 log: loud
 colour: blue
-)", "leat.yaml");
+)",
+                                   "leat.yaml");
   REQUIRE_FALSE(config);
   CHECK(config.error().code == leat::ErrorCode::kInvalid);
   CHECK(config.error().message ==
@@ -45,9 +46,11 @@ colour: blue
         "leat.yaml:4: ca is not a text: give the folder of the mesh's root key, shared by the nodes\n"
         "leat.yaml:6: cgroups.agent is missing: give the cgroup2 folder that this agent runs in\n"
         "leat.yaml:6: cgroups.agents is not a setting: remove it; known are pods, agent, kubelet\n"
-        "leat.yaml:7: proxy_user is not the id of an unprivileged user: give the numeric user id that leat-proxy runs as, not 0, such as 61001\n"
+        "leat.yaml:7: proxy_user is not the id of an unprivileged user: give the numeric user id that leat-proxy runs "
+        "as, not 0, such as 61001\n"
         "leat.yaml:8: log is `loud`: give debug, info, warn or error\n"
-        "leat.yaml:9: colour is not a setting: remove it; known are node, objects, state, ca, bpffs, cgroups, proxy_user, log");
+        "leat.yaml:9: colour is not a setting: remove it; known are node, objects, state, ca, bpffs, cgroups, "
+        "proxy_user, log");
 }
 
 TEST_CASE("a proxy may not be root, nor an id that does not fit") {

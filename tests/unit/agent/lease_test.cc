@@ -104,7 +104,8 @@ TEST_CASE("after a restart a former holder that does not come back gives way aft
   CHECK(book.tick(kStart + limits::kAdoptDeadline) == one(Kind::kGrant, 1, 8));
 }
 
-TEST_CASE("with no memory of its own the agent takes over the highest epoch that a proxy shows, and revokes lower ones") {
+TEST_CASE(
+    "with no memory of its own the agent takes over the highest epoch that a proxy shows, and revokes lower ones") {
   auto book = fresh();
   CHECK(book.hello(1, "a", 5, kStart) == one(Kind::kGrant, 1, 5));
   CHECK(book.hello(2, "old", 4, kStart) == one(Kind::kRevoke, 2, 4));
@@ -112,7 +113,8 @@ TEST_CASE("with no memory of its own the agent takes over the highest epoch that
   CHECK(book.armed() == 1);
 }
 
-TEST_CASE("of several that wait the newest gets the lease, and an older one does not take it back while the newest lives") {
+TEST_CASE(
+    "of several that wait the newest gets the lease, and an older one does not take it back while the newest lives") {
   auto book = fresh();
   book.hello(1, "a", 0, kStart);
   book.hello(2, "b", 0, kStart);
@@ -134,8 +136,9 @@ TEST_CASE("a confirmation for another epoch, or from a proxy that was not asked,
   CHECK(book.armed() == std::nullopt);
 }
 
-// A model of the proxies themselves: each is armed from its grant until it confirms a revocation or its process is gone, whatever
-// happens to its connection. In any order of events no two of them are armed at once, and in the end somebody is.
+// A model of the proxies themselves: each is armed from its grant until it confirms a revocation or its process is
+// gone, whatever happens to its connection. In any order of events no two of them are armed at once, and in the end
+// somebody is.
 TEST_CASE("no order of events arms two proxies, and none leaves the node without one") {
   struct Proxy {
     std::string instance;
@@ -178,7 +181,9 @@ TEST_CASE("no order of events arms two proxies, and none leaves the node without
             proxy->armed = false;
             perform(book.revoked(action.connection, action.epoch, now));
             break;
-          case Kind::kEnd: exit_of(*proxy); break;
+          case Kind::kEnd:
+            exit_of(*proxy);
+            break;
         }
       }
     };
@@ -216,7 +221,8 @@ TEST_CASE("no order of events arms two proxies, and none leaves the node without
         case 5:
           if (Proxy* proxy = pick()) proxy->hangs = true;
           break;
-        default: break;
+        default:
+          break;
       }
     }
     // Quiet: one more proxy comes; deadlines pass.

@@ -22,7 +22,8 @@ kind: Pod
 metadata: {{name: {0}, namespace: shop, uid: {0}, annotations: {{leat.dev/netns: /run/netns/{0}}}}}
 spec: {{nodeName: node-a}}
 status: {{podIP: {1}, phase: Running}}
-)", name, ip);
+)",
+                     name, ip);
 }
 
 constexpr const char* kNamespace = R"(
@@ -49,7 +50,10 @@ struct Node {
   bool armed = true;
   bool books_fail = false;
   std::vector<capture::PodFailure> failing;
-  Reconciler reconciler{*loop, "node-a", books, ids,
+  Reconciler reconciler{*loop,
+                        "node-a",
+                        books,
+                        ids,
                         {.objects = [this]() -> const control::ObjectSet& { return objects; },
                          .source_findings = [] { return std::vector<leat::v1::Finding>{}; },
                          .save_books = [this]() -> leat::Result<void> {
@@ -61,10 +65,11 @@ struct Node {
                            plans.push_back(plan);
                            return capture::Report{.failed_pods = failing};
                          },
-                         .publish = [this](uint64_t generation, const leat::v1::MeshChange&) {
-                           steps.push_back("publish");
-                           generations.push_back(generation);
-                         },
+                         .publish =
+                             [this](uint64_t generation, const leat::v1::MeshChange&) {
+                               steps.push_back("publish");
+                               generations.push_back(generation);
+                             },
                          .send_listeners = [this] { steps.push_back("listeners"); },
                          .proxy_armed = [this] { return armed; }}};
 

@@ -13,7 +13,7 @@ using leat::agent::TemporaryFolder;
 
 namespace {
 const auto kNoWait = [] { FAIL("the lock is free"); };
-}
+}  // namespace
 
 TEST_CASE("a file is read back as it was written, and one that was never written is nothing") {
   TemporaryFolder folder;
@@ -38,7 +38,9 @@ TEST_CASE("a second agent waits until the first has left") {
   REQUIRE(first);
   const pid_t child = fork();
   if (child == 0) {
-    { const StateFolder copy = std::move(*first); }  // or the child itself would hold what it waits for
+    {
+      const StateFolder copy = std::move(*first);
+    }  // or the child itself would hold what it waits for
     const auto second = StateFolder::open(folder.path, [&] { (void)!write(said[1], "w", 1); });
     (void)!write(said[1], second ? "o" : "e", 1);
     _exit(0);
@@ -46,7 +48,9 @@ TEST_CASE("a second agent waits until the first has left") {
   char byte = 0;
   REQUIRE(read(said[0], &byte, 1) == 1);
   CHECK(byte == 'w');
-  { const StateFolder gone = std::move(*first); }
+  {
+    const StateFolder gone = std::move(*first);
+  }
   REQUIRE(read(said[0], &byte, 1) == 1);
   CHECK(byte == 'o');
   waitpid(child, nullptr, 0);
