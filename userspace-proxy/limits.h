@@ -33,7 +33,7 @@ inline constexpr uint32_t kSocketBatch = 32;
 // ---- tunnels
 // From accept, or connect, to a verified peer. A peer that is slower holds a half-open handshake for nothing. Fixed.
 inline constexpr auto kHandshakeTimeout = 10s;
-// Half-open handshakes a pod: a stranger's flood stops there, and the pod's open tunnels go on. Fixed.
+// Half-open handshakes a pod; beyond it the oldest makes room. Fixed.
 inline constexpr uint64_t kHandshakesAPod = 256;
 // Steps of handshakes (about 350 µs each) in one turn of the loop: bounds what a burst adds to the latency of open streams. Fixed.
 inline constexpr uint32_t kHandshakeStepsATurn = 2;

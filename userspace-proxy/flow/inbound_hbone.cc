@@ -1,5 +1,7 @@
 #include "userspace-proxy/flow/inbound_hbone.h"
 
+#include <optional>
+
 #include "bpf/alias.h"
 #include "common/log.h"
 #include "userspace-proxy/flow/dial_application.h"
@@ -90,23 +92,25 @@ ring::Task<void> inbound_tunnel(Worker& worker, UniqueFd accepted, WorkloadRef p
   const Inbound inbound{std::move(pod), socket.local_address(), socket.peer_address()};
   const auto deadline = worker.loop.now() + limits::kHandshakeTimeout;
 
-  PodLimits::Admission handshake = worker.pods.admit_handshake(*inbound.pod);
+  PodLimits::Admission waiting = worker.pods.admit_waiting(*inbound.pod);
   Outcome<tls::CredentialsPtr> credentials = std::unexpected(Reason::kPodLimit);
-  if (handshake) credentials = co_await worker.identities.credentials(*inbound.pod, deadline);
+  if (waiting) credentials = co_await worker.identities.credentials(*inbound.pod, deadline);
+  waiting.release();
   if (!credentials) {
     socket.reset();
     co_return record_refusal(worker, inbound, credentials.error(), {});
   }
 
   TunnelConnection* self = nullptr;
+  std::optional<InboundTunnels::Listed> listed;
   TunnelConnection tunnel(worker.loop, worker.handshakes, std::move(socket), hbone::Tunnel::server(*credentials, worker.loop.buffers(), worker.hbone, worker.loop.now()),
                           {.connect = [&](hbone::Stream& stream) { ring::start(inbound_stream(worker, inbound, TunnelStream(*self, stream))); },
                            .changed =
                                [&] {
-                                 if (self->open()) handshake.release();
+                                 if (self->open()) listed->opened();
                                }});
   self = &tunnel;
-  const InboundTunnels::Listed listed(worker.inbound_tunnels, tunnel);
+  listed.emplace(worker.inbound_tunnels, *inbound.pod, tunnel);
   co_await tunnel.run(deadline);
   if (!tunnel.peer()) record_refusal(worker, inbound, tunnel.failure(), tunnel.failure_text());
 }

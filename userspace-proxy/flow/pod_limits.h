@@ -1,5 +1,5 @@
-// Fairness between pods: how many connections, and how many handshakes under way, one pod may have, so that no pod takes the descriptors or
-// the CPU time of the others. One a worker; a pod's listeners of a kind belong to one worker, so its counts there are nearly all of them.
+// Fairness between pods: how many connections one pod may have, so that no pod takes the descriptors of
+// the others. One a worker; a pod's listeners of a kind belong to one worker, so its counts there are nearly all of them.
 #pragma once
 
 #include <string>
@@ -19,7 +19,7 @@ class PodLimits {
  private:
   struct Counts {
     uint64_t connections = 0;
-    uint64_t handshakes = 0;
+    uint64_t waiting = 0;  // tunnels that arrived before the pod's certificate
   };
   class Guard {
    public:
@@ -44,10 +44,10 @@ class PodLimits {
   using Admission = Guard;  // false: refused; counts while it lives
 
   [[nodiscard]] Admission admit(const Workload& pod) { return take(counts_[pod.uid].connections, max_connections_); }
-  [[nodiscard]] Admission admit_handshake(const Workload& pod) { return take(counts_[pod.uid].handshakes, limits::kHandshakesAPod); }
+  [[nodiscard]] Admission admit_waiting(const Workload& pod) { return take(counts_[pod.uid].waiting, limits::kHandshakesAPod); }
 
   void forget_idle() {
-    std::erase_if(counts_, [](const auto& item) { return item.second.connections == 0 && item.second.handshakes == 0; });
+    std::erase_if(counts_, [](const auto& item) { return item.second.connections == 0 && item.second.waiting == 0; });
   }
 
  private:

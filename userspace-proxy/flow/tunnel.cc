@@ -148,16 +148,8 @@ void TunnelConnection::dispatch() {
 
 void TunnelConnection::on_timer() {
   if (reading_ended_) return socket_.reset();
-  if (!open()) {
-    fail(Reason::kHandshakeTimeout, "the handshake took too long");
-    socket_.reset();
-    return;
-  }
-  if (const Result<void> alive = tunnel_.session().on_time(loop_.now()); !alive) {
-    fail(Reason::kTunnelBroken, alive.error().message);
-    socket_.reset();
-    return;
-  }
+  if (!open()) return kill(Reason::kHandshakeTimeout, "the handshake took too long");
+  if (const Result<void> alive = tunnel_.session().on_time(loop_.now()); !alive) return kill(Reason::kTunnelBroken, alive.error().message);
   arm_timer();
   flush_soon();
 }
@@ -176,8 +168,8 @@ void TunnelConnection::drain() {
   flush_soon();
 }
 
-void TunnelConnection::kill() {
-  fail(Reason::kDrainDeadline, "the proxy is leaving");
+void TunnelConnection::kill(Reason reason, std::string text) {
+  fail(reason, std::move(text));
   socket_.reset();
 }
 

@@ -35,8 +35,8 @@ class TunnelConnection : ring::TurnHook {
   void wake() { flush_soon(); }
   // No new streams; ends when the open ones have.
   void drain();
-  // Ends now: streams are reset.
-  void kill();
+  // Ends now, for this reason.
+  void kill(Reason reason, std::string text);
 
   [[nodiscard]] bool open() const { return peer_ && !ended_; }      // the peer's identity is known
   [[nodiscard]] bool ended() const { return ended_; }

@@ -8,13 +8,13 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "leat.pb.h"
 #include "userspace-proxy/balance/balancer.h"
 #include "userspace-proxy/flow/agent_requests.h"
 #include "userspace-proxy/flow/handshake_gate.h"
 #include "userspace-proxy/flow/identities.h"
+#include "userspace-proxy/flow/inbound_tunnels.h"
 #include "userspace-proxy/flow/pod_limits.h"
 #include "userspace-proxy/flow/socket_broker.h"
 #include "userspace-proxy/flow/source_ids.h"
@@ -23,34 +23,6 @@
 #include "userspace-proxy/ring/acceptor.h"
 
 namespace leat::proxy {
-
-// The tunnels into this worker's pods, so that a leaving proxy can tell their peers.
-class InboundTunnels {
- public:
-  class Listed {
-   public:
-    Listed(InboundTunnels& all, TunnelConnection& tunnel) : all_(all), tunnel_(tunnel) {
-      all_.tunnels_.insert(&tunnel);
-      if (all_.draining_) tunnel.drain();
-    }
-    Listed(const Listed&) = delete;
-    Listed& operator=(const Listed&) = delete;
-    ~Listed() { all_.tunnels_.erase(&tunnel_); }
-
-   private:
-    InboundTunnels& all_;
-    TunnelConnection& tunnel_;
-  };
-  void drain() {
-    draining_ = true;
-    for (TunnelConnection* tunnel : tunnels_) tunnel->drain();
-  }
-  [[nodiscard]] size_t size() const { return tunnels_.size(); }
-
- private:
-  std::unordered_set<TunnelConnection*> tunnels_;
-  bool draining_ = false;
-};
 
 struct ListenerKey {
   std::string uid;
