@@ -78,7 +78,7 @@ class Demo:
         self.claim("STRICT refuses a stranger's plaintext", bool(refusal))
         self.claim("`leat flows` says why", "STRICT" in record["reason"])
         self.claim("STRICT leaves the mesh's own traffic alone", not answer["failed"])
-        scene(4, "STRICT", "visitor (outside the mesh) → backend-v1-1", f"refused: {next(iter(refusal)).split(':')[0]}",
+        scene(4, "STRICT", "visitor (outside the mesh) → backend-v1-1", "refused" if refusal else "served",
               f"frontend ×{REQUESTS}: {sum(answer['failed'].values())} failed")
         detail("leat flows says", record["reason"])
 
