@@ -3,7 +3,7 @@ import statistics
 
 import goals
 import stats
-from cpus import PROXY_CPU
+from cpus import LOAD_CPU, PROXY_CPU
 
 
 _INTRODUCTION = """# Benchmarks
@@ -13,7 +13,7 @@ measures each of them before the next round begins, so that what disturbs the ma
 compared, ratios within one run may. CPU is the run time of all threads of all proxy processes on the way, as the kernel's scheduler counts
 it, between the first and the last instant that the load generator measures; the work of soft interrupts counts for whoever sent.
 """
-_BUSY = 0.1  # of the proxies' CPU; soft interrupts of the load's side are a few percent
+_BUSY = 0.1  # of a CPU; soft interrupts and the kernel's own threads are a few percent
 _WARNING = "**This was a quick run: it shows that all works. Its figures mean nothing.**\n"
 
 
@@ -107,18 +107,10 @@ def _idle(results):
 
 def _quality(results):
     """What a reader must know before he believes the tables."""
-    cpu = f"cpu{PROXY_CPU}"
     lines = ["## How far to trust this\n",
              "Ratios are of samples of the same round: median (min–max); where the claim is parity, the Hodges-Lehmann centre and its "
              "95 % interval. `~`: the first quartiles of the two halves of the series differ by more than a tenth.\n"]
-    for name, column in results.columns.items():
-        other = [sample["busy"][cpu] - (sample["proxies_s"] + sample["agents_s"]) / sample["wall_s"]
-                 for sample in results.samples if sample["column"] == name]
-        if column["proxies"] and other:
-            share = f"CPU {PROXY_CPU} was busy with something else for {statistics.median(other):.1%} of the time"
-            if statistics.median(other) > _BUSY:
-                share = f"**{share}: run it again on a quiet machine**"
-            lines.append(f"- `{name}`: {share} (median; most {max(other):.1%})")
+    lines += [line for name in results.columns for line in _neighbours(results, name)]
     steal = [share for sample in results.samples for share in sample["steal"].values()]
     if steal:
         lines.append(f"- stolen by other machines: at most {max(steal):.1%} of a sample")
@@ -129,3 +121,15 @@ def _quality(results):
     lines += [f"- **broken sample** of {record['scenario']}, `{record['column']}`, round {record['round']}: {record['why']}"
               for record in results.broken]
     return "\n".join(lines) + "\n"
+
+
+def _neighbours(results, column):
+    """What else ran on the two CPUs while a column was measured."""
+    samples = [sample for sample in results.samples if sample["column"] == column]
+    for cpu, ours in ((PROXY_CPU, ("proxies_s", "agents_s")), (LOAD_CPU, ("cpu_seconds", "backend_s"))):
+        other = [sample["busy"][f"cpu{cpu}"] - sum(sample[field] for field in ours) / sample["wall_s"] for sample in samples]
+        if other:
+            share = f"CPU {cpu} was busy with something else for {statistics.median(other):.1%} of the time"
+            if statistics.median(other) > _BUSY:
+                share = f"**{share}: run it again on a quiet machine**"
+            yield f"- `{column}`: {share} (median; most {max(other):.1%})"

@@ -11,7 +11,7 @@ COLUMNS = ("none", "none-again", *PROXIED, "leat-direct", "untouched", "untouche
 def sample(scenario, column, number, proxies_s=0.1, **changes):
     return {"kind": "sample", "scenario": scenario, "column": column, "round": number, "done": 10000, "bytes": 10 ** 9, "seconds": 2.0,
             "cpu_seconds": 1.0, "failed": {}, "p50_us": 100.0, "p99_us": 200.0, "wall_s": 2.0, "proxies_s": proxies_s, "agents_s": 0.0, "backend_s": 0.1,
-            "busy": {"cpu0": 0.5, "cpu1": 1.0}, "steal": {"cpu0": 0.0, "cpu1": 0.0}, **changes}
+            "busy": {"cpu0": 0.06, "cpu1": 0.6}, "steal": {"cpu0": 0.0, "cpu1": 0.0}, **changes}
 
 
 def run(change=lambda record: record, columns=COLUMNS, rounds=12):
@@ -78,6 +78,15 @@ def test_failures_are_told_in_the_report():
             record["failed"] = {"reset": 2}
         return record
     assert "**failures** in newconn, `leat-pair`, round 3: {'reset': 2}" in tables.report(run(failing))
+
+
+def test_a_machine_that_did_other_work_meanwhile_is_called_busy():
+    def busy(record):
+        return {**record, "busy": {"cpu0": 0.9, "cpu1": 0.6}}
+    calm, crowded = tables.report(run()), tables.report(run(busy))
+    assert "**CPU 0 was busy with something else for 85.0%" in crowded
+    assert "**CPU 1 was" not in crowded
+    assert "run it again" not in calm
 
 
 def test_every_scenario_and_column_has_its_rows():
