@@ -259,7 +259,7 @@ void ControlClient::on(const v1::ListenerRemove& remove) {
   listeners_.erase(found);
   if (std::ranges::any_of(listeners_, [&](const auto& item) { return item.first.uid == key.uid; })) return;
   pod_workers_.erase(key.uid);
-  for (WorkerThread* worker : workers_) worker->post([uid = key.uid](Worker& w) { w.broker.pod_gone(uid); });
+  for (WorkerThread* worker : workers_) worker->post([uid = key.uid](Worker& w) { w.pod_gone(uid); });
 }
 
 void ControlClient::listener_died(const ListenerKey& key) {

@@ -41,6 +41,8 @@ inline constexpr uint32_t kHandshakeStepsATurn = 2;
 inline constexpr size_t kTunnelsADestination = 256;
 // Tunnels that are opened only because the others have more to send than one send takes. Fixed.
 inline constexpr size_t kTunnelsForBulk = 4;
+// Times that a stream is asked for, where the tunnel broke before the peer answered. Fixed.
+inline constexpr uint32_t kStreamAttempts = 3;
 // A tunnel without streams is closed after this time: a handshake costs 1.5 ms of CPU on both sides together, an idle tunnel 60 KB. Fixed.
 inline constexpr auto kTunnelIdle = 60s;
 // For the last bytes (an alert, a GOAWAY) of a tunnel that ends. Fixed.

@@ -5,7 +5,6 @@
 #include <list>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "userspace-proxy/flow/tunnel.h"
 #include "userspace-proxy/limits.h"
@@ -19,7 +18,7 @@ class InboundTunnels {
   class Listed {
    public:
     Listed(InboundTunnels& all, const Workload& pod, TunnelConnection& tunnel) : all_(all), pod_(pod.uid), tunnel_(tunnel) {
-      all_.tunnels_.insert(&tunnel);
+      all_.tunnels_.emplace(&tunnel, pod_);
       if (all_.draining_) tunnel.drain();
       auto& waiting = all_.half_open_[pod_];
       place_ = waiting.insert(waiting.end(), &tunnel);
@@ -49,12 +48,18 @@ class InboundTunnels {
 
   void drain() {
     draining_ = true;
-    for (TunnelConnection* tunnel : tunnels_) tunnel->drain();
+    for (const auto& [tunnel, pod] : tunnels_) tunnel->drain();
+  }
+  // They live in the pod's namespace.
+  void pod_gone(const std::string& uid) {
+    for (const auto& [tunnel, pod] : tunnels_) {
+      if (pod == uid) tunnel->drain();
+    }
   }
   [[nodiscard]] size_t size() const { return tunnels_.size(); }
 
  private:
-  std::unordered_set<TunnelConnection*> tunnels_;
+  std::unordered_map<TunnelConnection*, std::string> tunnels_;  // and the uid of their pod
   std::unordered_map<std::string, std::list<TunnelConnection*>> half_open_;  // by pod, oldest first
   bool draining_ = false;
 };

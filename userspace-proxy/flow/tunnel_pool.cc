@@ -14,8 +14,17 @@ size_t TunnelPool::KeyHash::operator()(const Key& key) const {
 }
 
 ring::Task<Outcome<TunnelStream>> TunnelPool::open(TunnelTarget target, hbone::ConnectRequest request, ring::Clock::time_point deadline) {
+  for (uint32_t attempt = 1;; ++attempt) {
+    Outcome<TunnelStream> stream = co_await open_once(target, request, deadline);
+    // A peer that was replaced or died took the request with it; no byte has been sent, and its successor has the same listeners.
+    const bool again = !stream && stream.error() == Reason::kTunnelBroken && attempt < limits::kStreamAttempts && worker_.loop.now() < deadline;
+    if (!again) co_return stream;
+  }
+}
+
+ring::Task<Outcome<TunnelStream>> TunnelPool::open_once(const TunnelTarget& target, const hbone::ConnectRequest& request, ring::Clock::time_point deadline) {
   Entry& entry = entries_[{target.source->uid, target.destination->uid, target.address}];
-  entry.target = std::move(target);
+  entry.target = target;
   ++entry.users;
   const Outcome<TunnelConnection*> tunnel = co_await acquire(entry, deadline);
   --entry.users;
@@ -51,7 +60,7 @@ TunnelConnection* TunnelPool::pick(const Entry& entry) {
 }
 
 void TunnelPool::dial_more(Entry& entry, ring::Clock::time_point deadline) {
-  if (entry.dialing || draining_) return;
+  if (entry.dialing) return;
   const TunnelConnection* best = pick(entry);
   const bool crowded = best && best->saturated() && entry.tunnels.size() < limits::kTunnelsForBulk;
   if ((best && !crowded) || entry.tunnels.size() >= limits::kTunnelsADestination) return;
@@ -87,7 +96,6 @@ void TunnelPool::changed(Entry& entry, TunnelConnection& tunnel) {
   const bool listed = std::ranges::find(entry.tunnels, &tunnel) != entry.tunnels.end();
   if (tunnel.open() && !listed) {
     entry.tunnels.push_back(&tunnel);
-    if (draining_) tunnel.drain();
     dial_ended(entry, Reason::kNone);
   }
   if (tunnel.ended()) std::erase(entry.tunnels, &tunnel);
@@ -114,8 +122,14 @@ void TunnelPool::close_idle(ring::Clock::time_point before) {
 }
 
 void TunnelPool::drain() {
-  draining_ = true;
   for (auto& [key, entry] : entries_) {
+    for (TunnelConnection* tunnel : entry.tunnels) tunnel->drain();
+  }
+}
+
+void TunnelPool::pod_gone(const std::string& uid) {
+  for (auto& [key, entry] : entries_) {
+    if (key.source_uid != uid) continue;
     for (TunnelConnection* tunnel : entry.tunnels) tunnel->drain();
   }
 }

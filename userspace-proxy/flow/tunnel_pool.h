@@ -30,7 +30,10 @@ class TunnelPool {
 
   // Ends tunnels that were idle since `before`, and forgets what is gone. Call it every few seconds.
   void close_idle(ring::Clock::time_point before);
+  // Every tunnel ends when its streams have; a new flow would dial another.
   void drain();
+  // The same for tunnels from this pod: they live in its namespace.
+  void pod_gone(const std::string& uid);
 
   [[nodiscard]] size_t tunnels() const;
 
@@ -54,6 +57,7 @@ class TunnelPool {
     bool dialing = false;
   };
 
+  ring::Task<Outcome<TunnelStream>> open_once(const TunnelTarget& target, const hbone::ConnectRequest& request, ring::Clock::time_point deadline);
   ring::Task<Outcome<TunnelConnection*>> acquire(Entry& entry, ring::Clock::time_point deadline);
   // Connects until `deadline`, serves the tunnel to its end, and takes it out again.
   ring::Task<void> dial(Entry& entry, ring::Clock::time_point deadline);
@@ -65,7 +69,6 @@ class TunnelPool {
 
   Worker& worker_;
   std::unordered_map<Key, Entry, KeyHash> entries_;  // erased only without users
-  bool draining_ = false;
 };
 
 }  // namespace leat::proxy

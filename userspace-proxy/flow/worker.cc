@@ -66,6 +66,12 @@ void Worker::remove_listener(const ListenerKey& key) {
   acceptors_.erase(found);
 }
 
+void Worker::pod_gone(const std::string& uid) {
+  broker.pod_gone(uid);
+  tunnels.pod_gone(uid);
+  inbound_tunnels.pod_gone(uid);
+}
+
 ring::Task<void> Worker::retire(std::unique_ptr<ring::Acceptor> acceptor) { co_await acceptor->disarm(); }
 
 void Worker::arm() {
@@ -108,8 +114,15 @@ void Worker::accepted(const ListenerKey& key, UniqueFd connection) {
 void Worker::drain(std::function<void()> done) {
   drained_ = std::move(done);
   inbound_tunnels.drain();
-  tunnels.drain();
   tend();
+}
+
+// Flows that were accepted may still need tunnels, so those end last, with a proper goodbye: one that is cut off takes with it what is still
+// on its way.
+bool Worker::quiet() {
+  if (flows.open_flows() > 0 || inbound_tunnels.size() > 0) return false;
+  tunnels.drain();
+  return tunnels.tunnels() == 0;
 }
 
 }  // namespace leat::proxy

@@ -72,17 +72,19 @@ class Worker {
   // A listener is armed at once if the worker is armed.
   void add_listener(const ListenerKey& key, UniqueFd listener);
   void remove_listener(const ListenerKey& key);
+  // The pod has left this node: nothing may keep its namespace alive but its last flows.
+  void pod_gone(const std::string& uid);
   void arm();
   // `done` is called when no accept is armed any more; what was accepted goes on.
   void disarm(std::function<void()> done);
   // Tells peers to open nothing new; `done` is called when the last flow has ended.
   void drain(std::function<void()> done);
-  [[nodiscard]] bool quiet() const { return flows.open_flows() == 0 && inbound_tunnels.size() == 0; }
   // Appends this worker's counters.
   void report(std::vector<v1::Counter>* out) const;
 
  private:
   void tend();
+  [[nodiscard]] bool quiet();
   ring::Task<void> retire(std::unique_ptr<ring::Acceptor> acceptor);
   ring::Task<void> disarm_all(std::function<void()> done);
   void accepted(const ListenerKey& key, UniqueFd connection);
