@@ -51,7 +51,7 @@ static __always_inline bool may_vouch(__u32 pod) {
 
 // The backend at `slot` of a Service's port, if this very connect may go to it in the kernel; else why not is counted.
 static __always_inline bool choose_backend(struct bpf_sock_addr* ctx, __u32 pod, struct leat_service_key key,
-                                           __u32 slot, struct leat_backend* chosen) {
+                                           __u32 slot, __u16 asked_port, struct leat_backend* chosen) {
   if (is_bound(ctx->sk))
     return count(pod, LEAT_COUNT_direct_bound), false;  // two VIPs may share a backend: the 4-tuples would collide
   if (is_mptcp(ctx)) return count(pod, LEAT_COUNT_direct_mptcp), false;
@@ -61,6 +61,7 @@ static __always_inline bool choose_backend(struct bpf_sock_addr* ctx, __u32 pod,
   struct leat_backend* backend = bpf_map_lookup_elem(&backends, &key);
   if (!backend) return count(pod, LEAT_COUNT_direct_backend_missing), false;
   *chosen = *backend;
+  if (chosen->port == LEAT_ANY_PORT) chosen->port = asked_port;
   if (is_ejected(chosen)) return count(pod, LEAT_COUNT_direct_ejected), false;
   return true;
 }
@@ -87,6 +88,10 @@ static __always_inline bool connect_directly(struct bpf_sock_addr* ctx, __u32 po
                                              __u32* alias) {
   struct leat_service_key key = {.alias = *alias, .port = to->port};
   struct leat_service* service = bpf_map_lookup_elem(&services, &key);
+  if (!service && to->port != LEAT_LISTENER_PORT) {
+    key.port = LEAT_ANY_PORT;
+    service = bpf_map_lookup_elem(&services, &key);
+  }
   if (!service || !service->total) return false;
 
   __u32 share = bpf_get_prandom_u32() % service->total;
@@ -96,7 +101,7 @@ static __always_inline bool connect_directly(struct bpf_sock_addr* ctx, __u32 po
     return false;
   }
   struct leat_backend backend;
-  if (!choose_backend(ctx, pod, key, share, &backend)) return false;
+  if (!choose_backend(ctx, pod, key, share, to->port, &backend)) return false;
   if (!remember(ctx, pod, *alias, to, &backend)) return false;
   to->ip = backend.ip;
   to->port = backend.port;

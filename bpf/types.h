@@ -101,6 +101,7 @@ struct leat_network_key {
 LEAT_SIZE(struct leat_network_key, 28);
 
 /* A destination port that the kernel may serve alone, and its local backends in slots 0 … local - 1. */
+#define LEAT_ANY_PORT 0u /* as key: every port of a local pod's own address; as a backend's: the port that was asked for */
 struct leat_service_key {
   __u32 alias;
   __u16 port;

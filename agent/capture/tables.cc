@@ -114,14 +114,25 @@ void add_direct(Tables& tables, const DirectService& service, std::vector<std::s
   }
 }
 
+// A local pod that is asked for by its own address is its only backend, at every port.
+void add_direct_pod(Tables& tables, const AliasSpec& alias) {
+  const leat_ip address = to_leat_ip(alias.address);
+  const auto pod = tables.pod_addresses.find(address);
+  if (!alias.destination || alias.id > LEAT_ALIAS_ID_MAX || pod == tables.pod_addresses.end()) return;
+  const leat_service_key key{.alias = alias.id, .port = LEAT_ANY_PORT, .slot = 0};
+  tables.services[key] = {.local = 1, .total = 1, .remote_alias = 0};
+  tables.backends[key] = {.ip = address, .pod = pod->second, .port = LEAT_ANY_PORT, .pad = 0};
+}
+
 }  // namespace
 
 Tables build_tables(const Plan& plan, const std::vector<const PodSpec*>& pods, std::vector<std::string>& notes) {
   Tables tables;
   for (const PodSpec* pod : pods) add_pod(tables, *pod);
   for (const AliasSpec& alias : plan.aliases) add_alias(tables, alias, notes);
-  if (plan.same_node == v1::SAME_NODE_DIRECT)
-    for (const DirectService& service : plan.direct) add_direct(tables, service, notes);
+  if (plan.same_node != v1::SAME_NODE_DIRECT) return tables;
+  for (const DirectService& service : plan.direct) add_direct(tables, service, notes);
+  for (const AliasSpec& alias : plan.aliases) add_direct_pod(tables, alias);
   return tables;
 }
 

@@ -189,10 +189,11 @@ def test_a_direct_connection_is_not_listed_as_untouched(mesh):
 
 
 def test_a_backend_that_leaves_the_plan_gets_no_more_connections(mesh):
+    before = mesh.do("fills")["backends"]
     mesh.direct = mesh.direct[1:]
     apply(mesh)
     assert is_captured(mesh, mesh.a, f"c = dial(('{VIP}', 80))")
-    assert mesh.do("fills")["backends"] == 1
+    assert mesh.do("fills")["backends"] == before - 1
 
 
 def test_three_thousand_short_connections_leave_nothing_behind(mesh):

@@ -124,6 +124,17 @@ TEST_CASE("a service with remote endpoints only is the proxy's, silently") {
   CHECK(notes.empty());
 }
 
+TEST_CASE("a local pod that is asked for by its own address is joined in the kernel at every port, a remote one is not") {
+  Plan plan{.pods = {pod(3, {ip("10.0.0.3")})},
+            .aliases = {{.id = 7, .address = ip("10.0.0.3"), .destination = true},
+                        {.id = 8, .address = ip("10.0.9.9"), .destination = true}}};
+  const Tables tables = build(plan);
+  CHECK(tables.services.size() == 1);
+  CHECK(tables.backends.at({.alias = 7, .port = LEAT_ANY_PORT, .slot = 0}).pod == 3);
+  plan.same_node = v1::SAME_NODE_PROXY;
+  CHECK(build(plan).services.empty());
+}
+
 TEST_CASE("the same plan makes the same rows") {
   const Plan plan = with_direct({.alias_id = 5, .port = 80, .local = {{ip("10.0.0.1"), 8080, 1}}});
   const auto bytes = [](const Tables& tables) {
