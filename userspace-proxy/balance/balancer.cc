@@ -62,7 +62,7 @@ size_t Balancer::weighted_random(const Service::Port& port, std::span<const Back
 }
 
 size_t Balancer::round_robin(const Service& service, const Service::Port& port, std::span<const Backend> backends) {
-  std::vector<int64_t>& scores = scores_[{service.key, port.port}];
+  std::vector<int64_t>& scores = scores_[{service.key, port.port, port.ipv6}];
   if (scores.size() != backends.size()) scores.assign(backends.size(), 0);
   int64_t total = 0;
   for (size_t i = 0; i < backends.size(); ++i) {

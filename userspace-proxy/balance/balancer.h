@@ -10,6 +10,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -96,7 +97,8 @@ class Balancer {
 
   std::minstd_rand random_;
   std::unordered_map<SocketAddress, State> states_;  // references to values stay valid while the entry lives
-  std::map<std::pair<std::string, uint16_t>, std::vector<int64_t>> scores_;  // round robin: one a backend of (service, port)
+  // Round robin: one a backend of (service, port, IPv6).
+  std::map<std::tuple<std::string, uint16_t, bool>, std::vector<int64_t>> scores_;
 };
 
 }  // namespace leat::proxy

@@ -44,7 +44,7 @@ ring::Task<Outcome<Connected>> connect_to_pod(Worker& worker, FlowRecord& record
 
 // One endpoint after the other, until one is connected or the time is up. An attempt that is not the last may take half of what is left.
 ring::Task<Outcome<Connected>> connect_to_service(Worker& worker, FlowRecord& record, const Mesh& mesh, const Destination& to, ring::Clock::time_point deadline) {
-  const Service::Port* port = to.service->find_port(record.requested.port);
+  const Service::Port* port = to.service->find_port(record.requested.port, !to.address.is_v4());
   if (!port) co_return std::unexpected(Reason::kNoSuchPort);
   Candidates candidates = worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now());
   Reason failure = Reason::kNoEndpoint;

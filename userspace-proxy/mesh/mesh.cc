@@ -1,6 +1,7 @@
 #include "userspace-proxy/mesh/mesh.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
 #include <fmt/format.h>
@@ -30,9 +31,9 @@ std::vector<IpAddress> addresses_of(const v1::Workload& message, Problems* probl
   return addresses;
 }
 
-// The ready backends of `port`: an endpoint that names no target for this port does not serve it.
-Service::Port port_of_service(const v1::Service& message, uint16_t port, Problems* problems) {
-  Service::Port result{.port = port};
+// The ready backends of `port`, by address family: an endpoint that names no target for this port does not serve it.
+std::array<Service::Port, 2> ports_of_service(const v1::Service& message, uint16_t port, Problems* problems) {
+  std::array<Service::Port, 2> families{Service::Port{.port = port, .ipv6 = false}, {.port = port, .ipv6 = true}};
   for (const v1::Endpoint& endpoint : message.endpoints()) {
     if (!endpoint.ready()) continue;
     const auto mapping = std::ranges::find(endpoint.ports(), port, &v1::EndpointPort::service_port);
@@ -44,10 +45,11 @@ Service::Port port_of_service(const v1::Service& message, uint16_t port, Problem
       continue;
     }
     const uint32_t weight = std::max(endpoint.weight(), 1u);
-    result.max_weight = std::max(result.max_weight, weight);
-    result.backends.push_back({.target = {*address, *target}, .uid = endpoint.workload_uid(), .weight = weight});
+    Service::Port& family = families[address->is_v4() ? 0 : 1];
+    family.max_weight = std::max(family.max_weight, weight);
+    family.backends.push_back({.target = {*address, *target}, .uid = endpoint.workload_uid(), .weight = weight});
   }
-  return result;
+  return families;
 }
 
 }  // namespace
@@ -59,8 +61,8 @@ v1::MtlsMode Workload::mtls_at(uint16_t port) const {
 
 bool Workload::has_address(const IpAddress& address) const { return std::ranges::find(addresses, address) != addresses.end(); }
 
-const Service::Port* Service::find_port(uint16_t port) const {
-  const auto found = std::ranges::find(ports, port, &Port::port);
+const Service::Port* Service::find_port(uint16_t port, bool ipv6) const {
+  const auto found = std::ranges::find_if(ports, [&](const Port& each) { return each.port == port && each.ipv6 == ipv6; });
   return found == ports.end() ? nullptr : &*found;
 }
 
@@ -132,7 +134,7 @@ void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
   service->load_balancing = message.load_balancing();
   for (const v1::ServicePort& declared : message.ports()) {
     if (const auto port = port_of(declared.port())) {
-      service->ports.push_back(port_of_service(message, *port, problems));
+      for (Service::Port& family : ports_of_service(message, *port, problems)) service->ports.push_back(std::move(family));
     } else {
       problems->push_back(fmt::format("service {}: port {} is out of range", service->key, declared.port()));
     }
@@ -143,7 +145,9 @@ void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
 }
 
 void Mesh::link(Service& service) const {
-  const auto is_remote = [](const Backend& backend) { return !backend.workload || !backend.workload->local; };
+  const auto is_remote = [](const Backend& backend) {
+    return !backend.workload || !backend.workload->local || !backend.workload->captured;
+  };
   for (Service::Port& port : service.ports) {
     for (Backend& backend : port.backends) backend.workload = workload(backend.uid);
     const auto locals = std::ranges::partition(port.backends, is_remote);

@@ -46,11 +46,13 @@ struct Backend {
 };
 
 struct Service : RefCounted {
-  // The ready backends of one service port, those on other nodes first.
+  // The ready backends of one service port in one address family, for a client of IPv4 must be seen as one of IPv4; those that
+  // the kernel can't join by itself (on other nodes, or outside the mesh) first.
   struct Port {
     uint16_t port = 0;
+    bool ipv6 = false;
     std::vector<Backend> backends;
-    size_t remote = 0;        // how many of them are on other nodes
+    size_t remote = 0;        // how many of them the kernel can't join
     uint32_t max_weight = 1;  // of all of them
   };
 
@@ -58,7 +60,7 @@ struct Service : RefCounted {
   v1::LoadBalancing load_balancing = v1::LB_LEAST_REQUEST;
   std::vector<Port> ports;
 
-  [[nodiscard]] const Port* find_port(uint16_t port) const;
+  [[nodiscard]] const Port* find_port(uint16_t port, bool ipv6) const;
 };
 using ServiceRef = Ref<const Service>;
 

@@ -77,13 +77,31 @@ TEST_CASE("the alias of a VIP leads to its service, with ready backends only and
   CHECK(!to->workload);
   REQUIRE(to->service);
   CHECK(to->service->key == "shop/backend");
-  const Service::Port* port = to->service->find_port(80);
+  const Service::Port* port = to->service->find_port(80, false);
   REQUIRE(port);
   REQUIRE(port->backends.size() == 3);
   CHECK(port->remote == 2);
   CHECK(port->backends[2].workload == mesh->workload("local"));
   CHECK(port->backends[2].target.text() == "10.1.0.2:8080");
-  CHECK(to->service->find_port(81) == nullptr);
+  CHECK(to->service->find_port(81, false) == nullptr);
+}
+
+TEST_CASE("a dual-stack service has the backends of each family apart") {
+  v1::Mesh model = small_mesh();
+  add_endpoint(model.mutable_services(0), "local", "fd00:1::2");
+  const auto to = build(std::move(model))->destination(destination_alias(5, false));
+  REQUIRE(to);
+  REQUIRE(to->service->find_port(80, true)->backends.size() == 1);
+  CHECK(to->service->find_port(80, true)->backends[0].target.text() == "[fd00:1::2]:8080");
+  CHECK(to->service->find_port(80, false)->backends.size() == 3);
+}
+
+TEST_CASE("a local pod outside the mesh is among those that the kernel leaves to the proxy") {
+  v1::Mesh model = small_mesh();
+  model.mutable_workloads(1)->set_captured(false);
+  const auto to = build(std::move(model))->destination(destination_alias(5, false));
+  REQUIRE(to);
+  CHECK(to->service->find_port(80, false)->remote == 3);
 }
 
 TEST_CASE("a service's second id asks for remote backends only") {
@@ -122,7 +140,7 @@ TEST_CASE("a change replaces what it names and shares the rest") {
   CHECK(!after->workload("local"));
   CHECK(!after->workload_at(*IpAddress::parse("10.1.0.2")));
 
-  const Service::Port* port = after->destination(destination_alias(5, false))->service->find_port(80);
+  const Service::Port* port = after->destination(destination_alias(5, false))->service->find_port(80, false);
   for (const Backend& backend : port->backends) {
     CAPTURE(backend.uid);
     CHECK(static_cast<bool>(backend.workload) == (backend.uid != "local"));
@@ -165,7 +183,7 @@ TEST_CASE("what is malformed is named and left out, the rest stands") {
   const MeshRef built = Mesh::build(mesh, &problems);
   CHECK(problems.size() == 3);
   CHECK(built->workload("front"));
-  CHECK(built->destination(destination_alias(5, false))->service->find_port(80));
+  CHECK(built->destination(destination_alias(5, false))->service->find_port(80, false));
 }
 
 TEST_CASE("a port's own mTLS mode wins over the pod's") {
