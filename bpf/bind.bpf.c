@@ -1,8 +1,8 @@
-// Keeps the application's ports free. A connection that the proxy accepted at an alias has the destination's port as
-// its local port, in the pod's own namespace. A later bind() of the application to that port and any address would fail
-// with EADDRINUSE, unless both sockets have SO_REUSEADDR; the proxy's have. So the application's gets it, for just
-// those ports that the pod has dialled through the proxy. What SO_REUSEADDR never allows, two listeners on one port,
-// stays refused. Attached to the pods' cgroup.
+// Keeps the application's ports free. The proxy's sockets in a pod's namespace have ports there: what it accepted at an
+// alias has the destination's, what it dials (a local client's connection, a remote client's, a tunnel) one that the
+// kernel chose. A later bind() of the application to such a port would fail with EADDRINUSE, unless both sockets have
+// SO_REUSEADDR; the proxy's have. So the application's gets it, for just those ports. What SO_REUSEADDR never allows,
+// two listeners on one port, stays refused. Attached to the pods' cgroup.
 #include "bpf/address.h"
 #include "bpf/maps.h"
 
@@ -14,8 +14,8 @@ static __always_inline int share_port(struct bpf_sock_addr* ctx) {
   __u16 port = bpf_ntohs(ctx->user_port);
   if (!port || !is_tcp(ctx)) return PROCEED;
   __u64 cookie = bpf_get_netns_cookie(ctx);
-  struct leat_dialled_key key = {.netns_cookie = cookie, .port = port};
-  if (!bpf_map_lookup_elem(&dialled_ports, &key)) return PROCEED;
+  struct leat_port_of_proxy key = {.netns_cookie = cookie, .port = port};
+  if (!bpf_map_lookup_elem(&proxy_ports, &key)) return PROCEED;
   int on = 1;
   bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEADDR, &on,
                  sizeof on);  // refused before kernel 6.1: then bind() is as strict as it is

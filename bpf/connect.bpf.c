@@ -108,13 +108,6 @@ static __always_inline bool connect_directly(struct bpf_sock_addr* ctx, __u32 po
   return true;
 }
 
-// The proxy's end of this connection will have the destination's port in this namespace; see bind.bpf.c.
-static __always_inline void remember_port(__u64 netns_cookie, __u16 port) {
-  struct leat_dialled_key key = {.netns_cookie = netns_cookie, .port = port};
-  __u8 yes = 1;
-  if (!bpf_map_lookup_elem(&dialled_ports, &key)) bpf_map_update_elem(&dialled_ports, &key, &yes, BPF_ANY);
-}
-
 // Decides one connect(). `to` is what the application asked for and, on return, where the connection goes.
 static __always_inline int outbound(struct bpf_sock_addr* ctx, struct leat_endpoint* to) {
   if (!is_tcp(ctx)) return PROCEED;
@@ -144,7 +137,7 @@ static __always_inline int outbound(struct bpf_sock_addr* ctx, struct leat_endpo
   }
   if (connect_directly(ctx, pod, to, &alias)) return count(pod, LEAT_COUNT_connect_direct), PROCEED;
 
-  remember_port(cookie, to->port);
+  remember_port(cookie, to->port);  // the proxy's end of this connection will have it here
   to->ip = destination_alias(alias, v4);
   count(pod, LEAT_COUNT_connect_captured);
   return PROCEED;

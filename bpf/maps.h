@@ -47,8 +47,8 @@ LEAT_ARRAY(pending, LEAT_PODS_MAX + 1, __u64);  // entries of `direct`, by clien
 // Until when a backend is left alone. Full: the oldest returns early.
 LEAT_MAP(ejected, BPF_MAP_TYPE_LRU_HASH, 4096, struct leat_endpoint, __u64, 0);
 
-// Ports that pods have dialled through the proxy (bind.bpf.c). Full: the one dialled longest ago is forgotten.
-LEAT_MAP(dialled_ports, BPF_MAP_TYPE_LRU_HASH, 16384, struct leat_dialled_key, __u8, 0);
+// Ports that sockets of the proxy have in pods' namespaces (bind.bpf.c). Full: the one used longest ago is forgotten.
+LEAT_MAP(proxy_ports, BPF_MAP_TYPE_LRU_HASH, 65536, struct leat_port_of_proxy, __u8, 0);
 
 // Totals. Full: counted, and missing in the totals.
 LEAT_HASH(edges, 65536, struct leat_edge_key, struct leat_edge);
@@ -83,4 +83,10 @@ static __always_inline bool network_excluded(__u32 pod, __u32 direction, const s
   struct leat_network_key key = {
       .prefix_bits = LEAT_NETWORK_FIXED_BITS + 128, .pod = pod, .direction = direction, .ip = *ip};
   return bpf_map_lookup_elem(&excluded_networks, &key) != NULL;
+}
+
+static __always_inline void remember_port(__u64 netns_cookie, __u16 port) {
+  struct leat_port_of_proxy key = {.netns_cookie = netns_cookie, .port = port};
+  __u8 yes = 1;
+  if (!bpf_map_lookup_elem(&proxy_ports, &key)) bpf_map_update_elem(&proxy_ports, &key, &yes, BPF_ANY);
 }

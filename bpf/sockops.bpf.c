@@ -127,7 +127,9 @@ static __always_inline void on_connect(struct bpf_sock_ops* ctx) {
   struct ends ends = ends_of(ctx);
   struct leat_mark* mark = bpf_sk_storage_get(&marks, sk, NULL, 0);
   if (mark) {
-    if (mark->kind == LEAT_MARK_BROKER) vouch_for_proxy(ctx, &ends, mark);
+    if (mark->kind != LEAT_MARK_BROKER) return;
+    remember_port(bpf_get_netns_cookie(ctx), ends.local.port);
+    vouch_for_proxy(ctx, &ends, mark);
     return;
   }
   struct leat_flow* flow = bpf_sk_storage_get(&flows, sk, NULL, 0);

@@ -76,13 +76,13 @@ struct leat_port_key {
 };
 LEAT_SIZE(struct leat_port_key, 8);
 
-/* A port that a namespace has dialled through the proxy. By cookie, not by pod: connections outlive an enrolment. */
-struct leat_dialled_key {
+/* A local port of one of the proxy's sockets in a namespace. By cookie, not by pod: connections outlive an enrolment. */
+struct leat_port_of_proxy {
   __u64 netns_cookie;
   __u32 port;
   __u32 pad;
 };
-LEAT_SIZE(struct leat_dialled_key, 16);
+LEAT_SIZE(struct leat_port_of_proxy, 16);
 
 #define LEAT_MTLS_PERMISSIVE 0u
 #define LEAT_MTLS_STRICT 1u

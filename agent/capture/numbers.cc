@@ -31,7 +31,7 @@ constexpr Named kWatched[] = {
     {"backends", "the plan is refused, with this map's name"},
     {"direct", "handshakes are not vouched for: STRICT pods refuse them (counter vouch_failed)"},
     {"ejected", "the backend that failed longest ago is tried again early"},
-    {"dialled_ports", "an application without SO_REUSEADDR may be refused a port that it dialled long ago"},
+    {"proxy_ports", "an application without SO_REUSEADDR may be refused a port that one of the proxy's oldest connections has"},
     {"edges", "closed direct flows miss in the totals (counter edges_full)"},
 };
 

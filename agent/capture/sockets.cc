@@ -77,6 +77,8 @@ Result<UniqueFd> make_broker_socket(bool ipv6, uint32_t pod_index, int marks_fd)
   LEAT_TRY(UniqueFd made, make_socket(ipv6));
   LEAT_TRY_VOID(mark(made.get(), {.kind = LEAT_MARK_BROKER, .pod = pod_index}, marks_fd));
   LEAT_TRY_VOID(set_option(made.get(), IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY"));
+  // Shares the port that connect() will choose with a later bind() of the application (bpf/bind.bpf.c).
+  LEAT_TRY_VOID(set_option(made.get(), SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR"));
   // Bound to a source alias with port 0, it must not take a port from the application's range before it connects.
   LEAT_TRY_VOID(set_option(made.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, "IP_BIND_ADDRESS_NO_PORT"));
   return made;

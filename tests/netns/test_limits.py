@@ -58,4 +58,4 @@ def _map_entries(node):
     """Entries of the maps that connections write to."""
     counters = json.loads(node.leat("metrics", "-o", "json").stdout)
     return sum(each["value"] for each in counters
-               if each["name"] == "leat_map_entries" and each["labels"]["map"] in ("direct", "dialled_ports", "ejected"))
+               if each["name"] == "leat_map_entries" and each["labels"]["map"] in ("direct", "ejected"))
