@@ -93,12 +93,9 @@ class Rows {
     for (const capture::MapFill& map : facts_.maps) {
       const double fill = map.capacity == 0 ? 0 : static_cast<double>(map.entries) / map.capacity;
       const bool full = map.capacity != 0 && map.entries >= map.capacity;
-      add("maps",
-          full                   ? kFail
-          : fill >= kFillWarning ? kWarn
-                                 : kOk,
-          fmt::format("{} {} / {}", map.name, map.entries, map.capacity),
-          fill >= kFillWarning ? fmt::format("when full: {}", map.when_full) : "");
+      const bool tight = fill >= kFillWarning && !map.evicts;
+      add("maps", tight ? (full ? kFail : kWarn) : kOk, fmt::format("{} {} / {}", map.name, map.entries, map.capacity),
+          tight ? fmt::format("when full: {}", map.when_full) : "");
     }
   }
 

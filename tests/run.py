@@ -59,10 +59,14 @@ def fuzz(_):
     for fuzzer in sorted(FUZZERS.glob("*")):
         if not os.access(fuzzer, os.X_OK) or fuzzer.is_dir():
             continue
-        corpus = REPOSITORY / "tests" / "fuzz" / "corpus" / fuzzer.name.removesuffix("_fuzz")
+        corpus = REPOSITORY / "tests" / "fuzz" / "corpus" / fuzzer.name
+        if not any(corpus.glob("*")):
+            print(f"{fuzzer.name} has no corpus at {corpus}")
+            count.failed += 1
+            continue
         with tempfile.TemporaryDirectory() as found:
             command = [fuzzer, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=1024", f"-artifact_prefix={found}/",
-                       found, *([corpus] if corpus.is_dir() else [])]
+                       found, corpus]
             done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if done.returncode == 0:
             count.passed += 1

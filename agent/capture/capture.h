@@ -146,6 +146,7 @@ struct MapFill {
   uint32_t entries = 0;
   uint32_t capacity = 0;
   std::string when_full;  // what happens then
+  bool evicts = false;    // a full one is normal: the oldest entry makes room
 };
 
 // One thing that capture needs, or is better with.

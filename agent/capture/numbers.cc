@@ -52,7 +52,8 @@ Result<Numbers> Numbers::open(const std::string& maps_folder) {
                        .name = name,
                        .capacity = info.max_entries,
                        .key_bytes = info.key_size,
-                       .when_full = when_full});
+                       .when_full = when_full,
+                       .evicts = info.type == BPF_MAP_TYPE_LRU_HASH});
   }
   return Numbers(std::move(counter_map), std::move(edge_map), std::move(watched));
 }
@@ -100,7 +101,7 @@ Result<std::vector<DirectEdge>> Numbers::edges() const {
 Result<std::vector<MapFill>> Numbers::map_fills() const {
   std::vector<MapFill> fills;
   for (const Watched& map : watched_) {
-    MapFill fill{.name = map.name, .entries = 0, .capacity = map.capacity, .when_full = map.when_full};
+    MapFill fill{.name = map.name, .entries = 0, .capacity = map.capacity, .when_full = map.when_full, .evicts = map.evicts};
     std::vector<char> key(map.key_bytes);
     std::vector<char> next(map.key_bytes);
     for (const void* before = nullptr;

@@ -29,6 +29,7 @@ class Numbers {
     uint32_t capacity = 0;
     uint32_t key_bytes = 0;
     std::string when_full;
+    bool evicts = false;
   };
   Numbers(UniqueFd counter_map, BpfMap<leat_edge_key, leat_edge> edge_map, std::vector<Watched> watched)
       : counters_(std::move(counter_map)), edges_(std::move(edge_map)), watched_(std::move(watched)) {}

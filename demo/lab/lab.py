@@ -2,6 +2,7 @@
 import atexit
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -14,6 +15,7 @@ from .place import Place
 
 _FOLDERS = Path("/run")
 _PREFIX = "leat-"
+_NAME = re.compile(r"leat-(bench|demo|lab|plain|quiet|test)-[0-9]+[0-9a-f]{4}")  # a group is swept by its name alone: nobody else's may match
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _KEPT = "kept"
 
@@ -135,7 +137,7 @@ def _join(left, right):
 def _found():
     """(name, owner) of every lab of this machine; owner is a pid, "kept", or None where the owner is dead."""
     folders = {path.name for path in _FOLDERS.glob(f"{_PREFIX}*-*") if (path / "owner").exists()}
-    groups = {path.name for path in mount_point().glob(f"{_PREFIX}*-*")}
+    groups = {path.name for path in mount_point().glob(f"{_PREFIX}*-*") if _NAME.fullmatch(path.name)}
     return [(name, _owner(_FOLDERS / name)) for name in sorted(folders | groups)]
 
 

@@ -4,6 +4,7 @@
 LEAT_PLAIN=1 runs the same tests with no Leat at all: what an application sees must be the same, so those tests must pass; only tests that
 ask Leat itself are left out. That is how a test is proved right before the mesh is blamed."""
 import os
+from collections import Counter
 
 import pytest
 
@@ -33,13 +34,23 @@ def new_shop():
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
-    """A failure shows the last words of the agents and proxies."""
+    """A failure shows the last words of the agents and proxies, and how flows ended that did not end well."""
     report = (yield).get_result()
     if report.failed:
         for node in (node for shop in running for node in shop.lab.nodes):
             for program in filter(None, (node.agent, node.proxy)):
                 state = "runs" if program.alive else f"ended with {program.wait()}"
                 report.sections.append((f"{program.name} on {node.name}, which {state}", program.text()[-1500:]))
+            report.sections.append((f"flows of {node.name} that did not end well", _ill_fated(node)))
+
+
+def _ill_fated(node):
+    try:
+        ends = Counter((flow["verdict"], flow["reason"], flow["direction"], flow["path"]) for flow in node.flows()
+                       if flow["verdict"] not in ("ok", "open", ""))
+    except Exception as failure:  # the node is what failed: the report must be made all the same
+        return str(failure)
+    return "\n".join(f"{number} × {' · '.join(map(str, end))}" for end, number in ends.most_common(10))
 
 
 @pytest.fixture(autouse=True)

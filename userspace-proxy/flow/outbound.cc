@@ -80,6 +80,14 @@ ring::Task<Outcome<Connected>> connect_upstream(Worker& worker, FlowRecord& reco
   co_return std::unexpected(Reason::kTargetGone);
 }
 
+// An unbound socket that connects to an alias gets a loopback address; towards its destination it would have had its pod's.
+SocketAddress client_of(const ring::Socket& app, const Workload& source) {
+  SocketAddress client = app.peer_address();
+  const auto own = std::ranges::find(source.addresses, client.ip.is_v4(), &IpAddress::is_v4);
+  if (client.ip.is_loopback() && own != source.addresses.end()) client.ip = *own;
+  return client;
+}
+
 }  // namespace
 
 // Errors end the flow; the record says why, and the application sees a reset, never a clean end.
@@ -87,7 +95,7 @@ ring::Task<void> outbound(Worker& worker, UniqueFd accepted, WorkloadRef source)
   FlowRecord record(worker.flows, v1::FLOW_OUTBOUND);  // visible in `leat flows` from here on
   ring::Socket app(worker.loop, std::move(accepted));
   record.source = std::move(source);
-  record.client = app.peer_address();
+  record.client = client_of(app, *record.source);
   record.requested = app.local_address();
   const PodLimits::Admission admission = worker.pods.admit(*record.source);
   if (!admission) {
