@@ -254,8 +254,9 @@ struct CodecCallbacks {
   }
 
   // A CONNECT that could not leave any more (the peer said GOAWAY meanwhile): nothing was processed.
-  static int frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
+  static int frame_not_sent(nghttp2_session* codec, const nghttp2_frame* frame, int, void* user) {
     if (!starts_request(frame)) return 0;
+    nghttp2_session_set_stream_user_data(codec, frame->hd.stream_id, nullptr);  // or its close would be told a second time
     Session& session = session_of(user);
     const auto found = std::ranges::find(session.streams_, frame->hd.stream_id, &Stream::id_);
     if (found != session.streams_.end() && !(*found)->closed_) session.closed_by_wire(**found, NGHTTP2_REFUSED_STREAM);

@@ -277,6 +277,24 @@ TEST_CASE("a stream that crossed the server's first GOAWAY is still served") {
   CHECK(stream_with(pair.client, EventKind::kAccepted));
 }
 
+TEST_CASE("a stream that could not leave before GOAWAY came is refused once, and the others live on") {
+  Pair pair;
+  auto [here, there] = pair.connect();
+  Stream& late = pair.client.open({.authority = *SocketAddress::parse("10.0.0.5:80")});
+  pair.server.drain();
+  pair.pass(pair.server, pair.client);
+  pair.settle();
+  uint32_t code = 0;
+  CHECK(stream_with(pair.client, EventKind::kReset, &code) == &late);
+  CHECK(code == static_cast<uint32_t>(ResetCode::kRefusedStream));
+  CHECK(pair.client.active_streams() == 1);
+  CHECK_FALSE(pair.client.finished());
+  pair.client.release(late);
+  pair.send(pair.client, *here, "still here");
+  pair.settle();
+  CHECK(Pair::drain(pair.server, *there) == "still here");
+}
+
 TEST_CASE("a drained client is finished when its streams are") {
   Pair pair;
   auto [here, there] = pair.connect();
