@@ -154,40 +154,41 @@ void ControlClient::on_message(ReceivedMessage received) {
 // ---- lease
 
 void ControlClient::on(const v1::Lease& lease) {
-  if (leaving_) return;
   if (lease.epoch() < lease_epoch_) return log::warn("the agent grants lease {}, older than {}; skipped", lease.epoch(), lease_epoch_);
-  if (lease.epoch() > lease_epoch_) log::info("armed: lease {}", lease.epoch());
-  lease_epoch_ = lease.epoch();
+  const bool renewed = lease.epoch() == std::exchange(lease_epoch_, lease.epoch());
+  if (leaving_) return confirm_revoked();  // granted before the agent knew
+  if (!renewed) log::info("armed: lease {}", lease.epoch());
   for (WorkerThread* worker : workers_) worker->post([](Worker& w) { w.arm(); });
 }
 
 void ControlClient::on(const v1::Revoke& revoke) {
   log::info("lease {} is revoked: another proxy takes over", revoke.lease_epoch());
-  disarm_then([this, epoch = revoke.lease_epoch()] {
-    v1::ToAgent message;
-    message.mutable_revoked()->set_lease_epoch(epoch);
-    send(message);
-    drain_then_leave();
-  });
+  disarm_and_leave();
+  confirm_revoked();
 }
 
 void ControlClient::shut_down() {
-  if (leaving_) return;
   log::info("told to end: no new connections, draining");
-  disarm_then([this] {
-    if (lease_epoch_ > 0) {
-      v1::ToAgent message;
-      message.mutable_revoked()->set_lease_epoch(lease_epoch_);
-      send(message);
-    }
-    drain_then_leave();
-  });
+  disarm_and_leave();
 }
 
-void ControlClient::disarm_then(std::function<void()> then) {
+void ControlClient::disarm_and_leave() {
   if (std::exchange(leaving_, true)) return;
   listeners_.clear();
-  on_all_workers_until([](Worker& worker, std::function<void()> done) { worker.disarm(std::move(done)); }, std::move(then));
+  on_all_workers_until([](Worker& worker, std::function<void()> done) { worker.disarm(std::move(done)); },
+                       [this] {
+                         disarmed_ = true;
+                         confirm_revoked();
+                         drain_then_leave();
+                       });
+}
+
+// The agent arms nobody else before it has heard this, and ends a process that does not say it.
+void ControlClient::confirm_revoked() {
+  if (!disarmed_ || lease_epoch_ == 0) return;
+  v1::ToAgent message;
+  message.mutable_revoked()->set_lease_epoch(lease_epoch_);
+  send(message);
 }
 
 void ControlClient::drain_then_leave() {

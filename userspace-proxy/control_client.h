@@ -85,7 +85,8 @@ class ControlClient {
 
   void say_hello();
   void install(MeshRef mesh, uint64_t generation, const std::vector<std::string>& problems);
-  void disarm_then(std::function<void()> then);
+  void disarm_and_leave();
+  void confirm_revoked();
   void drain_then_leave();
   size_t worker_for(const std::string& uid, v1::ListenerRole role);
   // Runs `work` on every worker, then `then` here.
@@ -104,7 +105,8 @@ class ControlClient {
   MeshRef mesh_ = make_ref<Mesh>();
   uint64_t generation_ = 0;  // of mesh_; 0: none
   uint64_t lease_epoch_ = 0;
-  bool leaving_ = false;
+  bool leaving_ = false;   // takes nothing new
+  bool disarmed_ = false;  // and no accept is under way any more
   std::map<ListenerKey, Listener> listeners_;
   std::map<std::string, size_t> pod_workers_;  // where a pod's outbound listeners are
   size_t next_pod_worker_ = 0;

@@ -1,8 +1,10 @@
 #include "userspace-proxy/worker_process.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 
 #include <vector>
 
@@ -66,6 +68,20 @@ bool may_go_on(const ProxyOptions& options, const Result<void>& confined) {
   return false;
 }
 
+// Connections that outlived the drain deadline end with a reset when this process does, not with what looks like a clean end. Listening
+// sockets are the agent's too, and what they accept would inherit this.
+void reset_connections(uint64_t descriptors) {
+  const linger at_once{1, 0};
+  for (int fd = 3; fd < static_cast<int>(descriptors); ++fd) {
+    int protocol = 0;
+    int listening = 0;
+    socklen_t size = sizeof protocol;
+    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0 || protocol != IPPROTO_TCP) continue;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || listening) continue;
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+}
+
 }  // namespace
 
 int serve(const ProxyOptions& options, Heartbeat& heartbeat) {
@@ -116,7 +132,8 @@ int serve(const ProxyOptions& options, Heartbeat& heartbeat) {
   link->connect();
   (*loop)->run();
   log::info("leaving");
-  _exit(kExitDone);  // flows that outlived the drain deadline are reset by the kernel; nothing else is left to tidy
+  reset_connections(*descriptors);
+  _exit(kExitDone);
 }
 
 }  // namespace leat::proxy

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "common/check.h"
+#include "common/log.h"
 #include "userspace-proxy/flow/handshake_gate.h"
 #include "userspace-proxy/limits.h"
 
@@ -59,6 +60,7 @@ ring::Task<void> TunnelConnection::run(ring::Clock::time_point handshake_deadlin
   co_await ring::both(read(), write());
   ended_ = true;
   timer_.cancel();
+  log::debug("tunnel {} <-> {} ended with {} streams: {}", socket_.local_address().text(), socket_.peer_address().text(), attached_, failure_text_.empty() ? "closed" : failure_text_);
   socket_.close();
   handlers_.changed();
   while (attached_ > 0) co_await detached_.wait();

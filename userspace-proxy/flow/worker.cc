@@ -97,9 +97,9 @@ ring::Task<void> Worker::disarm_all(std::function<void()> done) {
 void Worker::accepted(const ListenerKey& key, UniqueFd connection) {
   ++accepted_;
   WorkloadRef pod = mesh_->workload(key.uid);
-  if (!pod) {  // its pod has left the model: closed without a word, as the pod is
+  if (!pod) {  // it has left the model: a reset, never a clean end
     ++unknown_pod_;
-    return;
+    return ring::Socket(loop, std::move(connection)).reset();
   }
   switch (key.role) {
     case v1::LISTENER_OUTBOUND: return ring::start(outbound(*this, std::move(connection), std::move(pod)));

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "common/log.h"
 #include "userspace-proxy/limits.h"
 
 namespace leat::proxy {
@@ -47,6 +48,8 @@ FlowRecord::~FlowRecord() {
 void FlowRecord::close(Verdict end, Reason why) {
   verdict = end;
   reason = why;
+  log::debug("{} {} -> {}: {}{}{}, {} B sent, {} B received", direction == v1::FLOW_OUTBOUND ? "outbound" : "inbound", client.text(), server.text(), word(end),
+             why == Reason::kNone ? "" : ": ", sentence(why), bytes.a_to_b, bytes.b_to_a);
   table_.closed(*this);
 }
 

@@ -367,6 +367,20 @@ TEST_CASE("a revoked proxy takes no new connection, says so, and leaves when its
   });
 }
 
+TEST_CASE("a proxy that was told to end gives back a lease that was granted too late") {
+  Cluster cluster(ring::BackendKind::kIoUring);
+  cluster.a.reconnect();
+  cluster.a.shut_down();
+  cluster.a.with_agent([](FakeAgent& agent) {
+    v1::ToProxy lease;
+    lease.mutable_lease()->set_epoch(7);
+    agent.send(lease);
+  });
+  CHECK(cluster.a.wait_agent([](FakeAgent& agent) {
+    return std::ranges::any_of(agent.heard, [](const v1::ToAgent& message) { return message.revoked().lease_epoch() == 7; });
+  }));
+}
+
 TEST_CASE("a peer that drains is not given new streams: the next connection opens a new tunnel") {
   Cluster cluster(ring::BackendKind::kIoUring);
   const Server server(kFar.ip, 8080, echo);
