@@ -2,8 +2,8 @@
 //
 //   bench_hbone [CASE [COUNT]]      CASE: one, many, bulk, stream, handshake, memory; all of them without an argument
 //
-// Prints thread CPU time for each operation; an operation covers both ends. For instruction counts, which noise does not touch (strip,
-// because Debian 12's valgrind can't read clang-19's debug information):
+// Prints thread CPU time for each operation; an operation covers both ends. For instruction counts, which noise does
+// not touch (strip, because Debian 12's valgrind can't read clang-19's debug information):
 //   strip -g -o /tmp/bench_hbone build/bin/bench_hbone
 //   valgrind --tool=callgrind --toggle-collect=measured /tmp/bench_hbone one 1000      # divide "Collected" by COUNT
 #include <malloc.h>
@@ -57,7 +57,8 @@ struct Mesh {
     if (folder_.empty()) folder_ = make_folder();
     const auto ca = *ca::CertificateAuthority::open(folder_, "cluster.local");
     const auto key = *tls::KeyPair::generate();
-    const std::string chain[] = {*ca.sign(*key.signing_request(), {"cluster.local", "shop", account}, std::chrono::hours(1))};
+    const std::string chain[] = {
+        *ca.sign(*key.signing_request(), {"cluster.local", "shop", account}, std::chrono::hours(1))};
     return *tls::Credentials::make(key, chain, *tls::TrustBundle::make("cluster.local", ca.roots()));
   }
   static inline std::string folder_;
@@ -92,9 +93,10 @@ struct Pipe {
   }
   // Two ends of an accepted stream; `user` of one is the other.
   Stream& open() {
-    Stream& here = client.session().open({.authority = *SocketAddress::parse("10.0.0.5:8080"),
-                                          .baggage = "k8s.cluster.name=c,k8s.namespace.name=shop,k8s.deployment.name=front,service.name=front",
-                                          .forwarded = "for=\"10.0.0.1:4711\""});
+    Stream& here = client.session().open(
+        {.authority = *SocketAddress::parse("10.0.0.5:8080"),
+         .baggage = "k8s.cluster.name=c,k8s.namespace.name=shop,k8s.deployment.name=front,service.name=front",
+         .forwarded = "for=\"10.0.0.1:4711\""});
     pass(client, server);
     for (Event event; server.session().next_event(event);) {
       if (event.kind != EventKind::kConnect) continue;
@@ -164,7 +166,8 @@ void one(Pipe& pipe, size_t count) {
 void many(Pipe& pipe, size_t count) {
   std::vector<Stream*> streams;
   for (size_t i = 0; i < kStreams; ++i) streams.push_back(&pipe.open());
-  report("1 KiB request + response, 64 streams a flush", count / kStreams + 1, kStreams, [&] { round_trip(pipe, streams); });
+  report("1 KiB request + response, 64 streams a flush", count / kStreams + 1, kStreams,
+         [&] { round_trip(pipe, streams); });
 }
 
 void bulk(Pipe& pipe, size_t count) {
@@ -194,7 +197,9 @@ void memory(const Mesh& mesh, ring::BufferPool& pool) {
   constexpr size_t kTunnels = 20;
   constexpr size_t kIdle = 96;
   const auto used = [] { return mallinfo2().uordblks + mallinfo2().hblkhd; };
-  { const Pipe warm(mesh, pool); }
+  {
+    const Pipe warm(mesh, pool);
+  }
   const size_t empty = used();
   std::vector<std::unique_ptr<Pipe>> pipes;
   for (size_t i = 0; i < kTunnels; ++i) pipes.push_back(std::make_unique<Pipe>(mesh, pool));

@@ -24,7 +24,8 @@ UniqueFd listen_on(uint16_t port) {
   ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
   sockaddr_storage address{};
   const socklen_t bytes = SocketAddress{IpAddress::v4(INADDR_LOOPBACK), port}.to_sockaddr(address, AF_INET);
-  if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), bytes) != 0 || ::listen(listener.get(), 4096) != 0) {
+  if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), bytes) != 0 ||
+      ::listen(listener.get(), 4096) != 0) {
     std::perror("bench_relay: listen");
     std::exit(1);
   }

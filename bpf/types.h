@@ -76,7 +76,8 @@ struct leat_port_key {
 };
 LEAT_SIZE(struct leat_port_key, 8);
 
-/* A local port of one of the proxy's sockets in a namespace. By cookie, not by pod: connections outlive an enrolment. */
+/* A local port of one of the proxy's sockets in a namespace. By cookie, not by pod: connections outlive an enrolment.
+ */
 struct leat_port_of_proxy {
   __u64 netns_cookie;
   __u32 port;
@@ -101,7 +102,8 @@ struct leat_network_key {
 LEAT_SIZE(struct leat_network_key, 28);
 
 /* A destination port that the kernel may serve alone, and its local backends in slots 0 … local - 1. */
-#define LEAT_ANY_PORT 0u /* as key: every port of a local pod's own address; as a backend's: the port that was asked for */
+#define LEAT_ANY_PORT \
+  0u /* as key: every port of a local pod's own address; as a backend's: the port that was asked for */
 struct leat_service_key {
   __u32 alias;
   __u16 port;

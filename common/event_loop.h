@@ -1,5 +1,6 @@
-// An epoll loop with timers for one thread that is not on the data path: the agent's, and the proxy's control thread. Handlers run one at a time, in the order in which their descriptors were added, so
-// that the same events lead to the same order of actions.
+// An epoll loop with timers for one thread that is not on the data path: the agent's, and the proxy's control thread.
+// Handlers run one at a time, in the order in which their descriptors were added, so that the same events lead to the
+// same order of actions.
 #pragma once
 
 #include <sys/epoll.h>
@@ -24,7 +25,8 @@ class EventLoop {
 
   static Result<std::unique_ptr<EventLoop>> make();
 
-  // Calls `handler` with the epoll events of `fd` (level-triggered). The caller keeps the descriptor open until forget().
+  // Calls `handler` with the epoll events of `fd` (level-triggered). The caller keeps the descriptor open until
+  // forget().
   void watch(int fd, uint32_t events, Handler handler);
   void set_events(int fd, uint32_t events);
   void forget(int fd);  // allowed inside any handler; the descriptor's pending events are dropped
@@ -32,7 +34,7 @@ class EventLoop {
   TimerId after(std::chrono::milliseconds delay, std::function<void()> handler);
   void cancel(TimerId timer);  // 0, or one that has fired, is ignored
 
-  void run();                                       // until stop()
+  void run();                                        // until stop()
   void run_once(std::chrono::milliseconds longest);  // one wait and what it brings: for tests
   void stop() { stopped_ = true; }
 

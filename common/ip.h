@@ -1,5 +1,5 @@
-// IP addresses, socket addresses and CIDRs as values. One 16-byte form holds both families: IPv4 is v4-mapped (::ffff:a.b.c.d), as in
-// every BPF map, so that 10.0.0.1 and ::ffff:10.0.0.1 are the same address everywhere in Leat.
+// IP addresses, socket addresses and CIDRs as values. One 16-byte form holds both families: IPv4 is v4-mapped
+// (::ffff:a.b.c.d), as in every BPF map, so that 10.0.0.1 and ::ffff:10.0.0.1 are the same address everywhere in Leat.
 #pragma once
 
 #include <netinet/in.h>

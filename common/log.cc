@@ -11,10 +11,14 @@ namespace {
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
-    case Level::kDebug: return spdlog::level::debug;
-    case Level::kInfo: return spdlog::level::info;
-    case Level::kWarn: return spdlog::level::warn;
-    case Level::kError: return spdlog::level::err;
+    case Level::kDebug:
+      return spdlog::level::debug;
+    case Level::kInfo:
+      return spdlog::level::info;
+    case Level::kWarn:
+      return spdlog::level::warn;
+    case Level::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -25,7 +29,8 @@ void init(std::string_view process, std::string_view level) {
   auto logger = spdlog::stderr_logger_mt(std::string(process));
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %n: %v", spdlog::pattern_time_type::utc);
   const bool known = level == "debug" || level == "info" || level == "warn" || level == "error";
-  logger->set_level(known ? spdlog::level::from_str(level == "error" ? "err" : std::string(level)) : spdlog::level::info);
+  logger->set_level(known ? spdlog::level::from_str(level == "error" ? "err" : std::string(level))
+                          : spdlog::level::info);
   logger->flush_on(spdlog::level::debug);
   spdlog::set_default_logger(std::move(logger));
 }

@@ -45,7 +45,8 @@ void MessageConnection::close(Error reason) {
 
 void MessageConnection::on_events(uint32_t events) {
   if (events & EPOLLOUT) after_send(socket_.flush());
-  // A hang-up is seen by reading to the end: what the peer said before it left counts. It can't be masked, so it ends a pause.
+  // A hang-up is seen by reading to the end: what the peer said before it left counts. It can't be masked, so it ends a
+  // pause.
   if (events & (EPOLLHUP | EPOLLERR)) paused_ = false;
   if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) read_some();
 }

@@ -1,5 +1,6 @@
-// A MessageSocket on an EventLoop: whole messages in, messages out, and one call when the peer is gone. Reads a bounded number of
-// messages a turn, so that no peer keeps the others waiting, and more slowly than that where its owner says so.
+// A MessageSocket on an EventLoop: whole messages in, messages out, and one call when the peer is gone. Reads a bounded
+// number of messages a turn, so that no peer keeps the others waiting, and more slowly than that where its owner says
+// so.
 #pragma once
 
 #include <functional>

@@ -40,7 +40,8 @@ MessageSocket::MessageSocket(UniqueFd fd, size_t max_message_bytes, size_t max_q
 Result<void> MessageSocket::send(const google::protobuf::MessageLite& message, std::vector<UniqueFd> owned) {
   LEAT_CHECK(owned.size() <= kMaxFds, "too many descriptors for one message");
   std::string bytes;
-  if (!message.SerializeToString(&bytes)) return fail(ErrorCode::kInvalid, "message {} can't be serialised", message.GetTypeName());
+  if (!message.SerializeToString(&bytes))
+    return fail(ErrorCode::kInvalid, "message {} can't be serialised", message.GetTypeName());
   if (queued_bytes_ + bytes.size() > max_queue_bytes_) {
     return fail(ErrorCode::kExhausted, "peer does not read: {} bytes are queued for it", queued_bytes_);
   }
@@ -126,15 +127,20 @@ Result<std::optional<ReceivedMessage>> MessageSocket::receive() {
       }
     }
     if (size == 0) return fail(ErrorCode::kClosed, "the peer closed the unix socket");
-    if (header.msg_flags & MSG_CTRUNC) return fail(ErrorCode::kExhausted, "descriptors were lost: this process has no free descriptor");
-    if (header.msg_flags & MSG_TRUNC) return fail(ErrorCode::kProtocol, "a frame is longer than {} bytes", kMaxFrameBytes);
-    if (partial_.fds.size() > kMaxFds) return fail(ErrorCode::kProtocol, "a message has more than {} descriptors", kMaxFds);
+    if (header.msg_flags & MSG_CTRUNC)
+      return fail(ErrorCode::kExhausted, "descriptors were lost: this process has no free descriptor");
+    if (header.msg_flags & MSG_TRUNC)
+      return fail(ErrorCode::kProtocol, "a frame is longer than {} bytes", kMaxFrameBytes);
+    if (partial_.fds.size() > kMaxFds)
+      return fail(ErrorCode::kProtocol, "a message has more than {} descriptors", kMaxFds);
     if (partial_.bytes.size() + static_cast<size_t>(size) > max_message_bytes_) {
       return fail(ErrorCode::kProtocol, "a message is longer than {} bytes", max_message_bytes_);
     }
     partial_.bytes.append(frame, 1, static_cast<size_t>(size) - 1);
     if (frame[0] == 0) return std::exchange(partial_, {});
-    if (frame[0] != 1) return fail(ErrorCode::kProtocol, "a frame starts with byte {}, not 0 or 1", static_cast<unsigned>(static_cast<uint8_t>(frame[0])));
+    if (frame[0] != 1)
+      return fail(ErrorCode::kProtocol, "a frame starts with byte {}, not 0 or 1",
+                  static_cast<unsigned>(static_cast<uint8_t>(frame[0])));
   }
 }
 
@@ -143,7 +149,8 @@ Result<UniqueFd> MessageSocket::listen_at(const std::string& path, unsigned mode
   UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail_errno(errno, "making a unix socket");
   unlink(path.c_str());
-  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0) return fail_errno(errno, "binding {}", path);
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0)
+    return fail_errno(errno, "binding {}", path);
   if (chmod(path.c_str(), mode) < 0) return fail_errno(errno, "chmod of {}", path);
   if (listen(fd.get(), 16) < 0) return fail_errno(errno, "listening at {}", path);
   return fd;

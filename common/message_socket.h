@@ -1,8 +1,8 @@
 // One end of a unix SEQPACKET connection that carries protobuf messages with file descriptors beside them.
 //
-// A message is cut into frames of at most 64 KiB; each frame starts with one byte: 1 = more frames of this message follow, 0 = the last.
-// Descriptors ride on the first frame, at most 200 a message. The socket is non-blocking; outgoing frames that do not fit wait in a queue.
-// One thread owns a MessageSocket.
+// A message is cut into frames of at most 64 KiB; each frame starts with one byte: 1 = more frames of this message
+// follow, 0 = the last. Descriptors ride on the first frame, at most 200 a message. The socket is non-blocking;
+// outgoing frames that do not fit wait in a queue. One thread owns a MessageSocket.
 #pragma once
 
 #include <cstdint>
@@ -31,14 +31,14 @@ class MessageSocket {
   static constexpr size_t kMaxFrameBytes = 64 * 1024;
   static constexpr size_t kMaxFds = 200;
 
-  // `max_message_bytes`: a peer that sends a longer message is broken (kProtocol). `max_queue_bytes`: a peer that does not read is given
-  // up (kExhausted) rather than remembered without bound.
+  // `max_message_bytes`: a peer that sends a longer message is broken (kProtocol). `max_queue_bytes`: a peer that does
+  // not read is given up (kExhausted) rather than remembered without bound.
   explicit MessageSocket(UniqueFd fd, size_t max_message_bytes = 256u << 20, size_t max_queue_bytes = 512u << 20);
 
   [[nodiscard]] int fd() const { return fd_.get(); }
 
-  // Queues a message and sends what the socket takes now. `fds` are duplicated by the kernel when sent; the caller keeps its own and must
-  // keep them open until queued_bytes() is 0, or hand over ownership in `owned`.
+  // Queues a message and sends what the socket takes now. `fds` are duplicated by the kernel when sent; the caller
+  // keeps its own and must keep them open until queued_bytes() is 0, or hand over ownership in `owned`.
   Result<void> send(const google::protobuf::MessageLite& message, std::vector<UniqueFd> owned = {});
   // Like send(), for descriptors that the caller keeps: they are duplicated here.
   Result<void> send_borrowed(const google::protobuf::MessageLite& message, const std::vector<int>& fds);

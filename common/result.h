@@ -21,12 +21,12 @@ enum class ErrorCode : uint8_t {
   kUnsupported,  // this kernel or build lacks it
   kExhausted,    // a limit, quota, map or pool is full
   kTimeout,
-  kRefused,      // the peer said no (connection refused, stream refused)
-  kReset,        // the peer went away mid-way
-  kProtocol,     // a peer broke a protocol
-  kClosed,       // our own side is closing
+  kRefused,   // the peer said no (connection refused, stream refused)
+  kReset,     // the peer went away mid-way
+  kProtocol,  // a peer broke a protocol
+  kClosed,    // our own side is closing
   kCancelled,
-  kSystem,       // a system call failed otherwise; `errno_value` tells
+  kSystem,  // a system call failed otherwise; `errno_value` tells
 };
 
 struct Error {
@@ -49,19 +49,34 @@ template <typename... Args>
 [[nodiscard]] std::unexpected<Error> fail_errno(int errno_value, fmt::format_string<Args...> format, Args&&... args) {
   ErrorCode code = ErrorCode::kSystem;
   switch (errno_value) {
-    case ECONNREFUSED: code = ErrorCode::kRefused; break;
+    case ECONNREFUSED:
+      code = ErrorCode::kRefused;
+      break;
     case ECONNRESET:
-    case EPIPE: code = ErrorCode::kReset; break;
-    case ETIMEDOUT: code = ErrorCode::kTimeout; break;
-    case ECANCELED: code = ErrorCode::kCancelled; break;
+    case EPIPE:
+      code = ErrorCode::kReset;
+      break;
+    case ETIMEDOUT:
+      code = ErrorCode::kTimeout;
+      break;
+    case ECANCELED:
+      code = ErrorCode::kCancelled;
+      break;
     case EPERM:
-    case EACCES: code = ErrorCode::kDenied; break;
-    case ENOENT: code = ErrorCode::kNotFound; break;
+    case EACCES:
+      code = ErrorCode::kDenied;
+      break;
+    case ENOENT:
+      code = ErrorCode::kNotFound;
+      break;
     case ENOBUFS:
     case ENOMEM:
     case EMFILE:
-    case ENFILE: code = ErrorCode::kExhausted; break;
-    default: break;
+    case ENFILE:
+      code = ErrorCode::kExhausted;
+      break;
+    default:
+      break;
   }
   return std::unexpected(Error{code, errno_value,
                                fmt::format("{}: {} ({})", fmt::format(format, std::forward<Args>(args)...),
@@ -70,13 +85,14 @@ template <typename... Args>
 
 }  // namespace leat
 
-// Assigns the value of `expression` to `lhs`, or returns its error from the enclosing function (a plain function, not a coroutine).
+// Assigns the value of `expression` to `lhs`, or returns its error from the enclosing function (a plain function, not a
+// coroutine).
 #define LEAT_CONCAT_(a, b) a##b
 #define LEAT_CONCAT(a, b) LEAT_CONCAT_(a, b)
-#define LEAT_TRY(lhs, expression)                                      \
-  auto LEAT_CONCAT(result_, __LINE__) = (expression);                  \
+#define LEAT_TRY(lhs, expression)                                                                                 \
+  auto LEAT_CONCAT(result_, __LINE__) = (expression);                                                             \
   if (!LEAT_CONCAT(result_, __LINE__)) return std::unexpected(std::move(LEAT_CONCAT(result_, __LINE__)).error()); \
   lhs = std::move(*LEAT_CONCAT(result_, __LINE__))
-#define LEAT_TRY_VOID(expression)                                      \
+#define LEAT_TRY_VOID(expression)                                                          \
   if (auto LEAT_CONCAT(result_, __LINE__) = (expression); !LEAT_CONCAT(result_, __LINE__)) \
   return std::unexpected(std::move(LEAT_CONCAT(result_, __LINE__)).error())

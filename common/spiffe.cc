@@ -25,11 +25,15 @@ bool is_segment(std::string_view text) {
 
 Result<SpiffeId> SpiffeId::make(std::string_view trust_domain, std::string_view ns, std::string_view service_account) {
   if (!is_trust_domain(trust_domain)) {
-    return fail(ErrorCode::kInvalid, "SPIFFE ID: the trust domain must be 1 to {} of a-z 0-9 . - _", kMaxTrustDomainBytes);
+    return fail(ErrorCode::kInvalid, "SPIFFE ID: the trust domain must be 1 to {} of a-z 0-9 . - _",
+                kMaxTrustDomainBytes);
   }
-  if (!is_segment(ns)) return fail(ErrorCode::kInvalid, "SPIFFE ID: the namespace must be letters, digits, '.', '-', '_', and not a dot path");
+  if (!is_segment(ns))
+    return fail(ErrorCode::kInvalid,
+                "SPIFFE ID: the namespace must be letters, digits, '.', '-', '_', and not a dot path");
   if (!is_segment(service_account)) {
-    return fail(ErrorCode::kInvalid, "SPIFFE ID: the service account must be letters, digits, '.', '-', '_', and not a dot path");
+    return fail(ErrorCode::kInvalid,
+                "SPIFFE ID: the service account must be letters, digits, '.', '-', '_', and not a dot path");
   }
   SpiffeId id{std::string(trust_domain), std::string(ns), std::string(service_account)};
   if (id.text().size() > kMaxBytes) return fail(ErrorCode::kInvalid, "SPIFFE ID: longer than {} bytes", kMaxBytes);
@@ -57,6 +61,8 @@ Result<SpiffeId> SpiffeId::parse(std::string_view text) {
   return make(parts[0], parts[2], parts[4]);
 }
 
-std::string SpiffeId::text() const { return fmt::format("{}{}/ns/{}/sa/{}", kScheme, trust_domain, ns, service_account); }
+std::string SpiffeId::text() const {
+  return fmt::format("{}{}/ns/{}/sa/{}", kScheme, trust_domain, ns, service_account);
+}
 
 }  // namespace leat

@@ -13,7 +13,9 @@ using std::chrono::milliseconds;
 using std::chrono::system_clock;
 
 system_clock::time_point from_unix(int64_t seconds) { return system_clock::time_point(std::chrono::seconds(seconds)); }
-int64_t unix_ms(system_clock::time_point at) { return std::chrono::duration_cast<milliseconds>(at.time_since_epoch()).count(); }
+int64_t unix_ms(system_clock::time_point at) {
+  return std::chrono::duration_cast<milliseconds>(at.time_since_epoch()).count();
+}
 
 bool expired(const tls::CredentialsPtr& credentials) {
   return credentials && system_clock::now() >= from_unix(credentials->own().not_after_unix);
@@ -73,7 +75,8 @@ void Certificates::request(const Account& account, Entry& entry) {
 }
 
 void Certificates::signed_by_ca(const v1::Signed& answer) {
-  const auto found = std::ranges::find_if(entries_, [&](const auto& item) { return item.second.request == answer.request(); });
+  const auto found =
+      std::ranges::find_if(entries_, [&](const auto& item) { return item.second.request == answer.request(); });
   if (found == entries_.end() || answer.request() == 0) return;  // asked twice, or no longer wanted
   auto& [account, entry] = *found;
   if (!answer.error().empty()) return failed(account, entry, answer.error());
@@ -89,11 +92,13 @@ void Certificates::put_in_force(const Account& account, Entry& entry) {
   if (!credentials) return failed(account, entry, credentials.error().message);
   entry.credentials = std::move(*credentials);
   entry.failures = 0;
-  const auto left = std::chrono::duration_cast<milliseconds>(from_unix(entry.credentials->own().not_after_unix) - system_clock::now());
+  const auto left = std::chrono::duration_cast<milliseconds>(from_unix(entry.credentials->own().not_after_unix) -
+                                                             system_clock::now());
   const milliseconds delay = jittered(std::max(left / 2, milliseconds(limits::kSignRetry)));
   entry.renew_at = system_clock::now() + delay;
   schedule(account, entry, delay);
-  log::info("certificate of {} in force, serial {}, for {} s", entry.credentials->own().identity.text(), entry.credentials->own().serial, left.count() / 1000);
+  log::info("certificate of {} in force, serial {}, for {} s", entry.credentials->own().identity.text(),
+            entry.credentials->own().serial, left.count() / 1000);
   handlers_.changed(account, entry.credentials);
 }
 
@@ -121,7 +126,8 @@ void Certificates::due(const Account& account) {
 
 void Certificates::drop_expired(const Account& account, Entry& entry) {
   if (!expired(entry.credentials)) return;
-  log::error("the certificate of {} has expired: {}", entry.credentials->own().identity.text(), entry.last_error.empty() ? "the CA does not answer" : entry.last_error);
+  log::error("the certificate of {} has expired: {}", entry.credentials->own().identity.text(),
+             entry.last_error.empty() ? "the CA does not answer" : entry.last_error);
   entry.credentials = nullptr;
   handlers_.changed(account, nullptr);
 }

@@ -1,5 +1,6 @@
-// The certificates of this node's service accounts: keys are made here and never leave the process; the agent carries requests to the CA and
-// chains back. Renewed at half life; a failure keeps what there is until it expires, and is tried again. Lives on the control thread.
+// The certificates of this node's service accounts: keys are made here and never leave the process; the agent carries
+// requests to the CA and chains back. Renewed at half life; a failure keeps what there is until it expires, and is
+// tried again. Lives on the control thread.
 #pragma once
 
 #include <chrono>
@@ -22,11 +23,12 @@ class Certificates {
  public:
   using Account = std::pair<std::string, std::string>;  // namespace, service account
   struct Handlers {
-    std::function<void(const v1::SignRequest&)> sign;                           // to the agent; lost if there is none
-    std::function<void(const Account&, tls::CredentialsPtr)> changed;           // null: this account has none (any more)
+    std::function<void(const v1::SignRequest&)> sign;                  // to the agent; lost if there is none
+    std::function<void(const Account&, tls::CredentialsPtr)> changed;  // null: this account has none (any more)
   };
 
-  Certificates(EventLoop& loop, Handlers handlers) : loop_(loop), handlers_(std::move(handlers)), random_(std::random_device{}()) {}
+  Certificates(EventLoop& loop, Handlers handlers)
+      : loop_(loop), handlers_(std::move(handlers)), random_(std::random_device{}()) {}
   Certificates(const Certificates&) = delete;
   Certificates& operator=(const Certificates&) = delete;
   ~Certificates();

@@ -27,16 +27,18 @@ namespace {
 // Served with any argument. Nothing here names a file or makes a descriptor from nothing but a wake-up or an epoll set.
 constexpr std::array kAllowed = {
     // connections
-    "accept", "accept4", "connect", "bind", "shutdown", "close", "getsockname", "getpeername", "getsockopt", "setsockopt", "recvmsg", "recvfrom",
-    "sendmsg", "sendto", "read", "readv", "pread64", "write", "writev", "fcntl", "dup",
+    "accept", "accept4", "connect", "bind", "shutdown", "close", "getsockname", "getpeername", "getsockopt",
+    "setsockopt", "recvmsg", "recvfrom", "sendmsg", "sendto", "read", "readv", "pread64", "write", "writev", "fcntl",
+    "dup",
     // waiting
-    "io_uring_enter", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "eventfd2", "futex",
-    "clock_gettime", "clock_nanosleep", "nanosleep", "gettimeofday", "sched_yield", "restart_syscall",
+    "io_uring_enter", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll",
+    "eventfd2", "futex", "clock_gettime", "clock_nanosleep", "nanosleep", "gettimeofday", "sched_yield",
+    "restart_syscall",
     // memory (mmap and mprotect are below)
     "brk", "munmap", "mremap", "madvise",
     // the process itself
-    "getrandom", "getpid", "gettid", "getrusage", "getcpu", "sched_getaffinity", "fstat", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",
-    "sigaltstack", "tgkill", "exit", "exit_group"};
+    "getrandom", "getpid", "gettid", "getrusage", "getcpu", "sched_getaffinity", "fstat", "rt_sigaction",
+    "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "exit", "exit_group"};
 
 struct FilterDeleter {
   void operator()(void* filter) const { seccomp_release(filter); }
@@ -46,7 +48,8 @@ using Filter = std::unique_ptr<void, FilterDeleter>;
 int allow(const Filter& filter, const char* name, std::initializer_list<scmp_arg_cmp> only_if = {}) {
   const int number = seccomp_syscall_resolve_name(name);
   if (number == __NR_SCMP_ERROR) return 0;  // this library does not know it, so it stays forbidden
-  return seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, number, static_cast<unsigned>(only_if.size()), only_if.begin());
+  return seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, number, static_cast<unsigned>(only_if.size()),
+                                only_if.begin());
 }
 
 Result<Filter> make_filter() {
@@ -119,7 +122,8 @@ Result<void> drop_privileges(uid_t uid, gid_t gid) {
     if (::setresgid(gid, gid, gid) != 0) return fail_errno(errno, "setresgid({})", gid);
     if (::setresuid(uid, uid, uid) != 0) return fail_errno(errno, "setresuid({})", uid);
   } else if (::getuid() != uid || ::getgid() != gid) {
-    return fail(ErrorCode::kDenied, "running as user {} group {}, not as root: cannot become user {} group {}", ::getuid(), ::getgid(), uid, gid);
+    return fail(ErrorCode::kDenied, "running as user {} group {}, not as root: cannot become user {} group {}",
+                ::getuid(), ::getgid(), uid, gid);
   }
   const std::unique_ptr<std::remove_pointer_t<cap_t>, int (*)(void*)> none(cap_init(), cap_free);
   if (!none || cap_set_proc(none.get()) != 0) return fail_errno(errno, "dropping all capabilities");
@@ -132,7 +136,8 @@ Result<void> seal() {
   LEAT_TRY(const auto states, open_thread_states());
   LEAT_TRY(const auto filter, make_filter());
   if (const int result = seccomp_load(filter.get()); result != 0) {
-    return fail_errno(-result, "loading the seccomp filter (needs no_new_privs and a kernel with CONFIG_SECCOMP_FILTER)");
+    return fail_errno(-result,
+                      "loading the seccomp filter (needs no_new_privs and a kernel with CONFIG_SECCOMP_FILTER)");
   }
   for (const UniqueFd& state : states) {
     std::array<char, 8192> text;
@@ -155,7 +160,8 @@ Result<void> verify_confined(std::string_view status) {
   }
   for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapAmb"}) {
     const auto mask = field(status, set);
-    require(mask && !mask->empty() && mask->find_first_not_of('0') == std::string_view::npos, fmt::format("has capabilities ({})", set));
+    require(mask && !mask->empty() && mask->find_first_not_of('0') == std::string_view::npos,
+            fmt::format("has capabilities ({})", set));
   }
   require(field(status, "NoNewPrivs") == "1", "may gain privileges (no_new_privs is not set)");
   require(field(status, "Seccomp") == "2", "has no seccomp filter");

@@ -47,7 +47,9 @@ ControlClient::ControlClient(EventLoop& loop, Options options)
                            .changed =
                                [this](const Certificates::Account& account, const tls::CredentialsPtr& credentials) {
                                  for (WorkerThread* worker : workers_) {
-                                   worker->post([account, credentials](Worker& w) { w.identities.set(account.first, account.second, credentials); });
+                                   worker->post([account, credentials](Worker& w) {
+                                     w.identities.set(account.first, account.second, credentials);
+                                   });
                                  }
                                }}) {
   loop_.watch(mailbox_.wake_fd(), EPOLLIN | EPOLLET, [this](uint32_t) { mailbox_.run_all(); });
@@ -59,9 +61,15 @@ ControlClient::~ControlClient() { loop_.forget(mailbox_.wake_fd()); }
 
 AgentRequests ControlClient::requests_of(size_t index) {
   return {
-      .sockets = [this, index](const std::string& uid, bool ipv6, uint32_t count) { mailbox_.post([=, this] { request_sockets(index, uid, ipv6, count); }); },
-      .source_id = [this, index](const IpAddress& address, const std::string& uid) { mailbox_.post([=, this] { request_source_id(index, address, uid); }); },
-      .source_id_unused = [this, index](const IpAddress& address) { mailbox_.post([=, this] { source_id_unused(index, address); }); },
+      .sockets = [this, index](
+                     const std::string& uid, bool ipv6,
+                     uint32_t count) { mailbox_.post([=, this] { request_sockets(index, uid, ipv6, count); }); },
+      .source_id =
+          [this, index](const IpAddress& address, const std::string& uid) {
+            mailbox_.post([=, this] { request_source_id(index, address, uid); });
+          },
+      .source_id_unused =
+          [this, index](const IpAddress& address) { mailbox_.post([=, this] { source_id_unused(index, address); }); },
   };
 }
 
@@ -70,10 +78,12 @@ std::function<void(const ListenerKey&)> ControlClient::listener_died_handler() {
 }
 
 void ControlClient::on_all_workers(const std::function<void(Worker&)>& work, std::function<void()> then) {
-  on_all_workers_until([work](Worker& worker, const std::function<void()>& done) { work(worker), done(); }, std::move(then));
+  on_all_workers_until([work](Worker& worker, const std::function<void()>& done) { work(worker), done(); },
+                       std::move(then));
 }
 
-void ControlClient::on_all_workers_until(const std::function<void(Worker&, std::function<void()>)>& work, std::function<void()> then) {
+void ControlClient::on_all_workers_until(const std::function<void(Worker&, std::function<void()>)>& work,
+                                         std::function<void()> then) {
   const auto done = when_all(workers_.size(), [this, then = std::move(then)] { mailbox_.post(then); });
   for (WorkerThread* worker : workers_) {
     worker->post([work, done](Worker& w) { work(w, done); });
@@ -83,10 +93,12 @@ void ControlClient::on_all_workers_until(const std::function<void(Worker&, std::
 // ---- the connection
 
 void ControlClient::connected(UniqueFd socket) {
-  connection_ = std::make_unique<MessageConnection>(loop_, MessageSocket(std::move(socket)),
-                                                    MessageConnection::Handlers{.message = [this](ReceivedMessage message) { on_message(std::move(message)); },
-                                                                                .closed = [this](const Error& why) { on_disconnect(why); }});
-  log::info("connected to the agent; model generation {}, lease {}, {} listeners", generation_, lease_epoch_, listeners_.size());
+  connection_ = std::make_unique<MessageConnection>(
+      loop_, MessageSocket(std::move(socket)),
+      MessageConnection::Handlers{.message = [this](ReceivedMessage message) { on_message(std::move(message)); },
+                                  .closed = [this](const Error& why) { on_disconnect(why); }});
+  log::info("connected to the agent; model generation {}, lease {}, {} listeners", generation_, lease_epoch_,
+            listeners_.size());
   say_hello();
   sockets_asked_.clear();  // answers to what was asked before are lost
   for (WorkerThread* worker : workers_) worker->post([](Worker& w) { w.broker.agent_returned(); });
@@ -133,28 +145,43 @@ void ControlClient::send(const v1::ToAgent& message) {
 
 void ControlClient::on_message(ReceivedMessage received) {
   v1::ToProxy message;
-  if (!message.ParseFromString(received.bytes)) return log::warn("a message of {} bytes from the agent can't be parsed; skipped", received.bytes.size());
+  if (!message.ParseFromString(received.bytes))
+    return log::warn("a message of {} bytes from the agent can't be parsed; skipped", received.bytes.size());
   switch (message.kind_case()) {
-    case v1::ToProxy::kLease: return on(message.lease());
-    case v1::ToProxy::kRevoke: return on(message.revoke());
-    case v1::ToProxy::kSnapshot: return on(*message.mutable_snapshot());
-    case v1::ToProxy::kDelta: return on(message.delta());
-    case v1::ToProxy::kListenerAdd: return on(message.listener_add(), std::move(received.fds));
-    case v1::ToProxy::kListenerRemove: return on(message.listener_remove());
-    case v1::ToProxy::kSockets: return on(message.sockets(), std::move(received.fds));
-    case v1::ToProxy::kSigned: return certificates_.signed_by_ca(message.signed_());
-    case v1::ToProxy::kRoots: return certificates_.set_roots(message.roots());
-    case v1::ToProxy::kSourceId: return on(message.source_id());
-    case v1::ToProxy::kFlowQuery: return on(message.flow_query());
-    case v1::ToProxy::kStatsQuery: return on(message.stats_query());
-    case v1::ToProxy::KIND_NOT_SET: return log::warn("a message from the agent is of a kind that this version does not know; skipped");
+    case v1::ToProxy::kLease:
+      return on(message.lease());
+    case v1::ToProxy::kRevoke:
+      return on(message.revoke());
+    case v1::ToProxy::kSnapshot:
+      return on(*message.mutable_snapshot());
+    case v1::ToProxy::kDelta:
+      return on(message.delta());
+    case v1::ToProxy::kListenerAdd:
+      return on(message.listener_add(), std::move(received.fds));
+    case v1::ToProxy::kListenerRemove:
+      return on(message.listener_remove());
+    case v1::ToProxy::kSockets:
+      return on(message.sockets(), std::move(received.fds));
+    case v1::ToProxy::kSigned:
+      return certificates_.signed_by_ca(message.signed_());
+    case v1::ToProxy::kRoots:
+      return certificates_.set_roots(message.roots());
+    case v1::ToProxy::kSourceId:
+      return on(message.source_id());
+    case v1::ToProxy::kFlowQuery:
+      return on(message.flow_query());
+    case v1::ToProxy::kStatsQuery:
+      return on(message.stats_query());
+    case v1::ToProxy::KIND_NOT_SET:
+      return log::warn("a message from the agent is of a kind that this version does not know; skipped");
   }
 }
 
 // ---- lease
 
 void ControlClient::on(const v1::Lease& lease) {
-  if (lease.epoch() < lease_epoch_) return log::warn("the agent grants lease {}, older than {}; skipped", lease.epoch(), lease_epoch_);
+  if (lease.epoch() < lease_epoch_)
+    return log::warn("the agent grants lease {}, older than {}; skipped", lease.epoch(), lease_epoch_);
   const bool renewed = lease.epoch() == std::exchange(lease_epoch_, lease.epoch());
   if (leaving_) return confirm_revoked();  // granted before the agent knew
   if (!renewed) log::info("armed: lease {}", lease.epoch());
@@ -192,12 +219,12 @@ void ControlClient::confirm_revoked() {
 }
 
 void ControlClient::drain_then_leave() {
-  const uint32_t configured = mesh_->settings().drain_timeout_ms();
-  loop_.after(configured > 0 ? std::chrono::milliseconds(configured) : limits::kDrainTimeout, [this] {
+  loop_.after(std::chrono::milliseconds(mesh_->settings().drain_timeout_ms()), [this] {
     log::info("the drain deadline has come; what is still open is reset");
     options_.leave();
   });
-  on_all_workers_until([](Worker& worker, std::function<void()> done) { worker.drain(std::move(done)); }, options_.leave);
+  on_all_workers_until([](Worker& worker, std::function<void()> done) { worker.drain(std::move(done)); },
+                       options_.leave);
 }
 
 // ---- model
@@ -209,7 +236,8 @@ void ControlClient::on(v1::Snapshot& snapshot) {
 
 void ControlClient::on(const v1::Delta& delta) {
   if (delta.base_generation() != generation_) {
-    log::warn("a change from generation {} came, this proxy has {}: asking for the whole model", delta.base_generation(), generation_);
+    log::warn("a change from generation {} came, this proxy has {}: asking for the whole model",
+              delta.base_generation(), generation_);
     generation_ = 0;
     return connection_->close({ErrorCode::kProtocol, 0, "a change of another generation"});
   }
@@ -232,7 +260,8 @@ void ControlClient::install(MeshRef mesh, uint64_t generation, const std::vector
 
 // ---- listeners
 
-// A pod's outbound listeners, IPv4 and IPv6, are one worker's, so that its tunnels are in one pool; its inbound ones are the next worker's.
+// A pod's outbound listeners, IPv4 and IPv6, are one worker's, so that its tunnels are in one pool; its inbound ones
+// are the next worker's.
 size_t ControlClient::worker_for(const std::string& uid, v1::ListenerRole role) {
   const auto [found, fresh] = pod_workers_.try_emplace(uid, next_pod_worker_);
   if (fresh) next_pod_worker_ = (next_pod_worker_ + 1) % workers_.size();
@@ -241,15 +270,20 @@ size_t ControlClient::worker_for(const std::string& uid, v1::ListenerRole role) 
 
 void ControlClient::on(const v1::ListenerAdd& add, std::vector<UniqueFd> fds) {
   const ListenerKey key = key_of(add.id());
-  const bool known_role = key.role == v1::LISTENER_OUTBOUND || key.role == v1::LISTENER_HBONE || key.role == v1::LISTENER_PLAINTEXT;
-  if (fds.size() != 1 || key.uid.empty() || !known_role) return log::warn("a listener of pod '{}' came with {} descriptors, role {}; skipped", key.uid, fds.size(), static_cast<int>(key.role));
+  const bool known_role =
+      key.role == v1::LISTENER_OUTBOUND || key.role == v1::LISTENER_HBONE || key.role == v1::LISTENER_PLAINTEXT;
+  if (fds.size() != 1 || key.uid.empty() || !known_role)
+    return log::warn("a listener of pod '{}' came with {} descriptors, role {}; skipped", key.uid, fds.size(),
+                     static_cast<int>(key.role));
   if (leaving_) return;
   Listener& listener = listeners_[key];
   if (add.id().epoch() < listener.epoch) return;
   listener.epoch = add.id().epoch();
   listener.worker = worker_for(key.uid, key.role);
   listener.fd = duplicate(fds[0]);
-  workers_[listener.worker]->post([key, fd = std::make_shared<UniqueFd>(std::move(fds[0]))](Worker& worker) { worker.add_listener(key, std::move(*fd)); });
+  workers_[listener.worker]->post([key, fd = std::make_shared<UniqueFd>(std::move(fds[0]))](Worker& worker) {
+    worker.add_listener(key, std::move(*fd));
+  });
 }
 
 void ControlClient::on(const v1::ListenerRemove& remove) {
@@ -287,12 +321,14 @@ void ControlClient::request_sockets(size_t worker, const std::string& uid, bool 
 
 void ControlClient::on(const v1::Sockets& sockets, std::vector<UniqueFd> fds) {
   const auto asked = sockets_asked_.find({sockets.workload_uid(), sockets.ipv6()});
-  if (asked == sockets_asked_.end()) return log::warn("the agent sent {} sockets of pod {} that nobody asked for", fds.size(), sockets.workload_uid());
+  if (asked == sockets_asked_.end())
+    return log::warn("the agent sent {} sockets of pod {} that nobody asked for", fds.size(), sockets.workload_uid());
   const SocketsAsked to = asked->second.front();
   asked->second.pop_front();
   if (asked->second.empty()) sockets_asked_.erase(asked);
   if (!sockets.error().empty()) log::warn("no sockets in pod {}: {}", sockets.workload_uid(), sockets.error());
-  workers_[to.worker]->post([uid = sockets.workload_uid(), ipv6 = sockets.ipv6(), count = to.count, batch = std::make_shared<std::vector<UniqueFd>>(std::move(fds))](Worker& worker) {
+  workers_[to.worker]->post([uid = sockets.workload_uid(), ipv6 = sockets.ipv6(), count = to.count,
+                             batch = std::make_shared<std::vector<UniqueFd>>(std::move(fds))](Worker& worker) {
     worker.broker.arrived(uid, ipv6, count, std::move(*batch));
   });
 }
@@ -323,7 +359,8 @@ void ControlClient::on(const v1::SourceId& answer) {
   }
   if (answer.error().empty()) found->second.id = answer.id();
   for (const size_t worker : found->second.workers) {
-    workers_[worker]->post([address = *address, id = found->second.id](Worker& w) { w.source_ids.arrived(address, id); });
+    workers_[worker]->post(
+        [address = *address, id = found->second.id](Worker& w) { w.source_ids.arrived(address, id); });
   }
   if (!found->second.id) source_ids_.erase(found);
 }

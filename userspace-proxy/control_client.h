@@ -1,6 +1,6 @@
-// The proxy's end of the conversation with the agent, on the control thread: it keeps the lease, the listeners and the model, hands them to
-// the workers, and carries the workers' requests. What it holds outlives the connection: without an agent the workers go on with the last
-// model, and a new agent is told what this process has.
+// The proxy's end of the conversation with the agent, on the control thread: it keeps the lease, the listeners and the
+// model, hands them to the workers, and carries the workers' requests. What it holds outlives the connection: without
+// an agent the workers go on with the last model, and a new agent is told what this process has.
 #pragma once
 
 #include <atomic>
@@ -39,7 +39,9 @@ class ControlClient {
   AgentRequests requests_of(size_t index);
   std::function<void(const ListenerKey&)> listener_died_handler();
   // The threads that were made with those; before the first connected().
-  void set_workers(std::vector<WorkerThread*> workers, std::string backend) { workers_ = std::move(workers), backend_ = std::move(backend); }
+  void set_workers(std::vector<WorkerThread*> workers, std::string backend) {
+    workers_ = std::move(workers), backend_ = std::move(backend);
+  }
 
   void connected(UniqueFd socket);
   // Told to end: disarms, drains until the deadline, then leave().
@@ -92,7 +94,8 @@ class ControlClient {
   // Runs `work` on every worker, then `then` here.
   void on_all_workers(const std::function<void(Worker&)>& work, std::function<void()> then);
   // The same for work that ends later, by calling what it is given.
-  void on_all_workers_until(const std::function<void(Worker&, std::function<void()>)>& work, std::function<void()> then);
+  void on_all_workers_until(const std::function<void(Worker&, std::function<void()>)>& work,
+                            std::function<void()> then);
   void send(const v1::ToAgent& message);
 
   EventLoop& loop_;

@@ -1,4 +1,5 @@
-// When each worker's loop last turned: written by the workers, read by the supervisor, in memory that both processes share.
+// When each worker's loop last turned: written by the workers, read by the supervisor, in memory that both processes
+// share.
 #pragma once
 
 #include <sys/mman.h>
@@ -44,7 +45,9 @@ class Heartbeat {
   using Beats = std::array<std::atomic<int64_t>, limits::kMaxWorkers>;
   static_assert(std::atomic<int64_t>::is_always_lock_free);  // or it would not work between processes
 
-  static int64_t now_ms() { return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch()).count(); }
+  static int64_t now_ms() {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch()).count();
+  }
 
   Beats* beats_;
 };

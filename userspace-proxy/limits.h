@@ -1,5 +1,5 @@
-// Every limit and default time of leat-proxy outside the protocols (hbone/limits.h has those): the unit in the type or name, the reason, and
-// the setting that changes it ("fixed": none).
+// Every limit and default time of leat-proxy outside the protocols (hbone/limits.h has those): the unit in the type or
+// name, the reason, and the setting that changes it ("fixed": none).
 #pragma once
 
 #include <chrono>
@@ -14,20 +14,23 @@ namespace limits {
 using namespace std::chrono_literals;
 
 // ---- dialling
-// From accept to a connected upstream, all attempts together; an application sees a reset then. Mesh spec.connectTimeout.
+// From accept to a connected upstream, all attempts together; an application sees a reset then. Mesh
+// spec.connectTimeout.
 inline constexpr std::chrono::milliseconds kConnectTimeout = 5s;
 // Endpoints tried for one connection: with half of the remaining time each, more would have no time to answer. Fixed.
 inline constexpr uint8_t kMaxAttempts = 5;
-// How long a backend is left out after a failed dial, times failures in a row: long enough that a burst does not try a dead pod again and
-// again, short enough that a restarted one is used at once. Fixed.
+// How long a backend is left out after a failed dial, times failures in a row: long enough that a burst does not try a
+// dead pod again and again, short enough that a restarted one is used at once. Fixed.
 inline constexpr auto kEjection = 1s;
 inline constexpr uint32_t kEjectionMaxFactor = 10;
 
 // ---- sockets from the agent
-// Spare sockets a pod and family: 16 bridge a restart of the agent for a while; an idle one keeps 4 KB of kernel memory. Fixed.
+// Spare sockets a pod and family: 16 bridge a restart of the agent for a while; an idle one keeps 4 KB of kernel
+// memory. Fixed.
 inline constexpr uint32_t kSpareSocketsMin = 2;
 inline constexpr uint32_t kSpareSocketsMax = 16;
-// Sockets asked for at once: the batch that is cheapest a socket (10 µs against 20 singly, measured), and the agent's bound. Fixed.
+// Sockets asked for at once: the batch that is cheapest a socket (10 µs against 20 singly, measured), and the agent's
+// bound. Fixed.
 inline constexpr uint32_t kSocketBatch = 32;
 
 // ---- tunnels
@@ -35,7 +38,8 @@ inline constexpr uint32_t kSocketBatch = 32;
 inline constexpr auto kHandshakeTimeout = 10s;
 // Half-open handshakes a pod; beyond it the oldest makes room. Fixed.
 inline constexpr uint64_t kHandshakesAPod = 256;
-// Steps of handshakes (about 350 µs each) in one turn of the loop: bounds what a burst adds to the latency of open streams. Fixed.
+// Steps of handshakes (about 350 µs each) in one turn of the loop: bounds what a burst adds to the latency of open
+// streams. Fixed.
 inline constexpr uint32_t kHandshakeStepsATurn = 2;
 // Tunnels from one pod to one other, at hbone's 100 streams each. Fixed.
 inline constexpr size_t kTunnelsADestination = 256;
@@ -43,7 +47,8 @@ inline constexpr size_t kTunnelsADestination = 256;
 inline constexpr size_t kTunnelsForBulk = 4;
 // Times that a stream is asked for, where the tunnel broke before the peer answered. Fixed.
 inline constexpr uint32_t kStreamAttempts = 3;
-// A tunnel without streams is closed after this time: a handshake costs 1.5 ms of CPU on both sides together, an idle tunnel 60 KB. Fixed.
+// A tunnel without streams is closed after this time: a handshake costs 1.5 ms of CPU on both sides together, an idle
+// tunnel 60 KB. Fixed.
 inline constexpr auto kTunnelIdle = 60s;
 // For the last bytes (an alert, a GOAWAY) of a tunnel that ends. Fixed.
 inline constexpr auto kTunnelCloseGrace = 2s;
@@ -51,8 +56,8 @@ inline constexpr auto kTunnelCloseGrace = 2s;
 inline constexpr auto kDryPoolRetry = 5ms;
 
 // ---- fairness
-// The share of the process's descriptors that one pod's connections may take, two each: a load test of one pod works (8,000 connections
-// of 20,000 descriptors), and its neighbours keep a tenth even so. Fixed.
+// The share of the process's descriptors that one pod's connections may take, two each: a load test of one pod works
+// (8,000 connections of 20,000 descriptors), and its neighbours keep a tenth even so. Fixed.
 inline constexpr uint64_t kPodShareOfDescriptorsPercent = 90;
 
 // ---- certificates
@@ -66,12 +71,11 @@ inline constexpr auto kSignRetry = 500ms;
 inline constexpr std::chrono::milliseconds kReconnectMin = 20ms;
 inline constexpr std::chrono::milliseconds kReconnectMax = 500ms;
 inline constexpr int kFlowsAMessage = 512;  // of an answer to a FlowQuery
-// How long connections of a replaced proxy may go on. Mesh spec.drainTimeout.
-inline constexpr std::chrono::milliseconds kDrainTimeout = 30s;
 
 // ---- life
 inline constexpr size_t kMaxWorkers = 64;
-// A worker process whose loop stands still this long is killed: its lease would keep every pod of the node waiting. Fixed.
+// A worker process whose loop stands still this long is killed: its lease would keep every pod of the node waiting.
+// Fixed.
 inline constexpr std::chrono::milliseconds kHangDeadline = 3s;
 inline constexpr std::chrono::milliseconds kHeartbeatCheck = 500ms;
 // A worker process that lived longer than this is started again at once; one that did not, at growing intervals. Fixed.

@@ -1,4 +1,5 @@
-// leat-proxy: the node's data path. See supervisor.h for the parent process and worker_process.h for the one that serves.
+// leat-proxy: the node's data path. See supervisor.h for the parent process and worker_process.h for the one that
+// serves.
 #include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -29,11 +30,13 @@ Result<User> find_user(const std::string& text) {
   return User{entry->pw_uid, entry->pw_gid};
 }
 
-// Both processes run as this user: the supervisor needs no privilege either. The descriptor limit is raised while that is allowed.
+// Both processes run as this user: the supervisor needs no privilege either. The descriptor limit is raised while that
+// is allowed.
 Result<void> become(const std::string& name) {
   LEAT_TRY(const User user, find_user(name));
   LEAT_TRY_VOID(raise_descriptor_limit());
-  if (setgroups(0, nullptr) < 0 || setresgid(user.gid, user.gid, user.gid) < 0 || setresuid(user.uid, user.uid, user.uid) < 0) {
+  if (setgroups(0, nullptr) < 0 || setresgid(user.gid, user.gid, user.gid) < 0 ||
+      setresuid(user.uid, user.uid, user.uid) < 0) {
     return fail_errno(errno, "becoming user {} (group {})", user.uid, user.gid);
   }
   return {};
@@ -46,8 +49,12 @@ int run(int argc, char** argv) {
   std::string level = "info";
   CLI::App app("leat-proxy carries the connections of this node's mesh");
   app.add_option("--agent", options.agent, "the agent's socket, STATE/proxy.sock")->required();
-  app.add_option("--workers", options.workers, "worker threads")->check(CLI::Range(1u, static_cast<unsigned>(limits::kMaxWorkers)))->capture_default_str();
-  app.add_option("--backend", backend, "auto: io_uring where the node allows it, else epoll")->check(CLI::IsMember({"auto", "io_uring", "epoll"}))->capture_default_str();
+  app.add_option("--workers", options.workers, "worker threads")
+      ->check(CLI::Range(1u, static_cast<unsigned>(limits::kMaxWorkers)))
+      ->capture_default_str();
+  app.add_option("--backend", backend, "auto: io_uring where the node allows it, else epoll")
+      ->check(CLI::IsMember({"auto", "io_uring", "epoll"}))
+      ->capture_default_str();
   app.add_option("--user", user, "user to become when started as root: a name or a number");
   app.add_flag("--allow-unconfined", options.allow_unconfined, "serve even with privileges that a proxy must not have");
   app.add_option("--log", level, "debug, info, warn or error")->capture_default_str();

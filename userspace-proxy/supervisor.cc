@@ -60,7 +60,8 @@ class Supervisor {
       if (const auto status = take_signals()) return *status;
 
       const auto now = Clock::now();
-      const bool we_slept = now - last_look > 2 * limits::kHeartbeatCheck + limits::kHangDeadline / 2;  // a suspended machine: ask again
+      const bool we_slept =
+          now - last_look > 2 * limits::kHeartbeatCheck + limits::kHangDeadline / 2;  // a suspended machine: ask again
       last_look = now;
       if (!we_slept && heartbeat_.oldest() > limits::kHangDeadline) {
         log::error("a worker's loop has not turned for {} ms: killing process {}", heartbeat_.oldest().count(), child_);
@@ -88,7 +89,8 @@ class Supervisor {
       if (code == kExitDone || code == kExitCannotServe) return code;
       log::error("the worker process ended with code {}; starting another", code);
     } else {
-      log::error("the worker process was ended by signal {} ({}); starting another", WTERMSIG(status), strsignal(WTERMSIG(status)));
+      log::error("the worker process was ended by signal {} ({}); starting another", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
     }
     if (ending_) return kExitDone;
     return std::nullopt;

@@ -36,7 +36,8 @@ UniqueFd termination_signals() {
   return UniqueFd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-Result<Workers> start_workers_on(ring::BackendKind backend, size_t count, const std::function<Worker::Options(size_t)>& options_of) {
+Result<Workers> start_workers_on(ring::BackendKind backend, size_t count,
+                                 const std::function<Worker::Options(size_t)>& options_of) {
   Workers workers;
   const ring::LoopOptions loop_options{.backend = backend};
   for (size_t i = 0; i < count; ++i) {
@@ -48,7 +49,8 @@ Result<Workers> start_workers_on(ring::BackendKind backend, size_t count, const 
 
 // The back end that was asked for, or io_uring with epoll to fall back to.
 // The back end that was asked for, or io_uring with epoll to fall back to; `backend` says which it was.
-Result<Workers> start_workers(const ProxyOptions& options, ring::BackendKind* backend, const std::function<Worker::Options(size_t)>& options_of) {
+Result<Workers> start_workers(const ProxyOptions& options, ring::BackendKind* backend,
+                              const std::function<Worker::Options(size_t)>& options_of) {
   *backend = options.backend.value_or(ring::BackendKind::kIoUring);
   Result<Workers> workers = start_workers_on(*backend, options.workers, options_of);
   if (workers || options.backend) return workers;
@@ -64,12 +66,15 @@ bool may_go_on(const ProxyOptions& options, const Result<void>& confined) {
     log::warn("serving unconfined: {}", confined.error().message);
     return true;
   }
-  log::error("{}; this process parses what strangers send: it does not serve with more rights than it needs (--allow-unconfined does)", confined.error().message);
+  log::error(
+      "{}; this process parses what strangers send: it does not serve with more rights than it needs "
+      "(--allow-unconfined does)",
+      confined.error().message);
   return false;
 }
 
-// Connections that outlived the drain deadline end with a reset when this process does, not with what looks like a clean end. Listening
-// sockets are the agent's too, and what they accept would inherit this.
+// Connections that outlived the drain deadline end with a reset when this process does, not with what looks like a
+// clean end. Listening sockets are the agent's too, and what they accept would inherit this.
 void reset_connections(uint64_t descriptors) {
   const linger at_once{1, 0};
   for (int fd = 3; fd < static_cast<int>(descriptors); ++fd) {

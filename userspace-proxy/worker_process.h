@@ -19,8 +19,8 @@ struct ProxyOptions {
 };
 
 // Exit codes that mean: do not start it again.
-inline constexpr int kExitDone = 0;           // told to end, or replaced
-inline constexpr int kExitCannotServe = 78;   // EX_CONFIG: the message says why
+inline constexpr int kExitDone = 0;          // told to end, or replaced
+inline constexpr int kExitCannotServe = 78;  // EX_CONFIG: the message says why
 
 // Serves until told to end (SIGTERM) or replaced; returns the exit code.
 int serve(const ProxyOptions& options, Heartbeat& heartbeat);

@@ -2,17 +2,20 @@
 
 namespace leat::proxy {
 
-Result<std::unique_ptr<WorkerThread>> WorkerThread::start(const ring::LoopOptions& loop_options, Worker::Options options) {
+Result<std::unique_ptr<WorkerThread>> WorkerThread::start(const ring::LoopOptions& loop_options,
+                                                          Worker::Options options) {
   std::unique_ptr<WorkerThread> self(new WorkerThread());
   std::promise<Result<void>> made;
   std::future<Result<void>> outcome = made.get_future();
-  self->thread_ = std::thread(&WorkerThread::thread_main, self.get(), std::cref(loop_options), std::move(options), std::move(made));
+  self->thread_ =
+      std::thread(&WorkerThread::thread_main, self.get(), std::cref(loop_options), std::move(options), std::move(made));
   LEAT_TRY_VOID(outcome.get());
   return self;
 }
 
 // The loop belongs to this thread from its making on: the kernel takes submissions of no other.
-void WorkerThread::thread_main(const ring::LoopOptions& loop_options, Worker::Options options, std::promise<Result<void>> made) {
+void WorkerThread::thread_main(const ring::LoopOptions& loop_options, Worker::Options options,
+                               std::promise<Result<void>> made) {
   auto loop = ring::Loop::create(loop_options);
   if (!loop) return made.set_value(std::unexpected(std::move(loop).error()));
   loop_ = std::move(*loop);

@@ -13,7 +13,8 @@ namespace leat::proxy {
 
 class WorkerThread {
  public:
-  // Starts the thread; its loop and Worker are made when this returns, and nothing runs before run(). Fails as Loop::create() does.
+  // Starts the thread; its loop and Worker are made when this returns, and nothing runs before run(). Fails as
+  // Loop::create() does.
   static Result<std::unique_ptr<WorkerThread>> start(const ring::LoopOptions& loop_options, Worker::Options options);
   WorkerThread(const WorkerThread&) = delete;
   WorkerThread& operator=(const WorkerThread&) = delete;

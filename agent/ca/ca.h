@@ -1,5 +1,6 @@
-// The built-in certificate authority of a mesh without Kubernetes: one root key in a folder that the nodes share. It decides every name
-// itself; of a request it takes the public key alone. One thread owns a CertificateAuthority; several processes may share the folder.
+// The built-in certificate authority of a mesh without Kubernetes: one root key in a folder that the nodes share. It
+// decides every name itself; of a request it takes the public key alone. One thread owns a CertificateAuthority;
+// several processes may share the folder.
 #pragma once
 
 #include <chrono>
@@ -21,12 +22,14 @@ class CertificateAuthority {
   static constexpr std::chrono::hours kRootLifetime{24 * 365 * 10};
   static constexpr size_t kMaxRequestBytes = 8192;
 
-  // Reads root.key and root.pem from `folder` (made if missing, mode 0700). The first process makes them, under a file lock; the key is
-  // 0600 and never half-written. Fails if the two do not belong together, or the root is of another trust domain or expired.
+  // Reads root.key and root.pem from `folder` (made if missing, mode 0700). The first process makes them, under a file
+  // lock; the key is 0600 and never half-written. Fails if the two do not belong together, or the root is of another
+  // trust domain or expired.
   static Result<CertificateAuthority> open(const std::string& folder, std::string_view trust_domain);
 
-  // A leaf for `identity` in DER. The request must be PKCS#10 in DER with an ECDSA P-256 key, signed by it; kInvalid otherwise, or if
-  // `identity` is of another trust domain or `lifetime` is not in (0, kMaxLifetime]. Each certificate issued is a line in the log.
+  // A leaf for `identity` in DER. The request must be PKCS#10 in DER with an ECDSA P-256 key, signed by it; kInvalid
+  // otherwise, or if `identity` is of another trust domain or `lifetime` is not in (0, kMaxLifetime]. Each certificate
+  // issued is a line in the log.
   Result<std::string> sign(std::string_view request_der, const SpiffeId& identity, std::chrono::seconds lifetime) const;
 
   [[nodiscard]] std::vector<std::string> roots() const;  // DER

@@ -31,7 +31,8 @@ constexpr Named kWatched[] = {
     {"backends", "the plan is refused, with this map's name"},
     {"direct", "handshakes are not vouched for: STRICT pods refuse them (counter vouch_failed)"},
     {"ejected", "the backend that failed longest ago is tried again early"},
-    {"proxy_ports", "an application without SO_REUSEADDR may be refused a port that one of the proxy's oldest connections has"},
+    {"proxy_ports",
+     "an application without SO_REUSEADDR may be refused a port that one of the proxy's oldest connections has"},
     {"edges", "closed direct flows miss in the totals (counter edges_full)"},
 };
 
@@ -101,7 +102,8 @@ Result<std::vector<DirectEdge>> Numbers::edges() const {
 Result<std::vector<MapFill>> Numbers::map_fills() const {
   std::vector<MapFill> fills;
   for (const Watched& map : watched_) {
-    MapFill fill{.name = map.name, .entries = 0, .capacity = map.capacity, .when_full = map.when_full, .evicts = map.evicts};
+    MapFill fill{
+        .name = map.name, .entries = 0, .capacity = map.capacity, .when_full = map.when_full, .evicts = map.evicts};
     std::vector<char> key(map.key_bytes);
     std::vector<char> next(map.key_bytes);
     for (const void* before = nullptr;

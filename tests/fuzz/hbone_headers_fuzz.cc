@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   if (const auto forwarded = leat::hbone::Forwarded::parse(text)) {
-    LEAT_CHECK(leat::hbone::Forwarded::parse(forwarded->write()) == forwarded, "a forwarded header that reads differently");
+    LEAT_CHECK(leat::hbone::Forwarded::parse(forwarded->write()) == forwarded,
+               "a forwarded header that reads differently");
   }
   return 0;
 }

@@ -1,5 +1,6 @@
-// What an authenticated stranger may send into a server's HBONE session, in pieces of any size, while flows accept, refuse, echo, drain
-// slowly, reset and leave, and the output is taken in small parts from a pool that is nearly dry. The input's first byte steers these; the rest is the stranger's.
+// What an authenticated stranger may send into a server's HBONE session, in pieces of any size, while flows accept,
+// refuse, echo, drain slowly, reset and leave, and the output is taken in small parts from a pool that is nearly dry.
+// The input's first byte steers these; the rest is the stranger's.
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -44,7 +45,6 @@ class Flows {
   }
 
  private:
-
   void answer(Stream& stream) {
     LEAT_CHECK(!stream.closed(), "a closed stream is announced");
     (void)stream.request().authority.text();

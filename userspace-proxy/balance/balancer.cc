@@ -14,7 +14,9 @@ bool Candidates::was_tried(size_t index) const { return std::ranges::find(tried_
 
 const Backend* Candidates::next() {
   if (!more()) return nullptr;
-  const auto usable = [&](size_t index) { return !was_tried(index) && !balancer_.ejected(backends_[index].target, now_); };
+  const auto usable = [&](size_t index) {
+    return !was_tried(index) && !balancer_.ejected(backends_[index].target, now_);
+  };
 
   size_t chosen = 0;
   for (int draw = 0; draw < kDraws; ++draw) {
@@ -29,7 +31,8 @@ const Backend* Candidates::next() {
     return backends_.size();
   };
   size_t index = walk(usable);
-  if (index == backends_.size()) index = walk([&](size_t i) { return !was_tried(i); });  // better one that is out than none
+  if (index == backends_.size())
+    index = walk([&](size_t i) { return !was_tried(i); });  // better one that is out than none
   tried_.push_back(static_cast<uint32_t>(index));
   return &backends_[index];
 }
@@ -37,9 +40,12 @@ const Backend* Candidates::next() {
 size_t Balancer::choose(const Service& service, const Service::Port& port, std::span<const Backend> backends) {
   if (backends.size() == 1) return 0;
   switch (service.load_balancing) {
-    case v1::LB_ROUND_ROBIN: return round_robin(service, port, backends);
-    case v1::LB_RANDOM: return weighted_random(port, backends);
-    default: return least_request(port, backends);
+    case v1::LB_ROUND_ROBIN:
+      return round_robin(service, port, backends);
+    case v1::LB_RANDOM:
+      return weighted_random(port, backends);
+    default:
+      return least_request(port, backends);
   }
 }
 
@@ -55,9 +61,11 @@ size_t Balancer::least_request(const Service::Port& port, std::span<const Backen
 }
 
 size_t Balancer::weighted_random(const Service::Port& port, std::span<const Backend> backends) {
-  // Rejection: a uniform draw is kept with probability weight / max_weight. The bound only matters where one weight dwarfs all others.
+  // Rejection: a uniform draw is kept with probability weight / max_weight. The bound only matters where one weight
+  // dwarfs all others.
   size_t index = random_() % backends.size();
-  for (int draw = 0; draw < 64 && random_() % port.max_weight >= backends[index].weight; ++draw) index = random_() % backends.size();
+  for (int draw = 0; draw < 64 && random_() % port.max_weight >= backends[index].weight; ++draw)
+    index = random_() % backends.size();
   return index;
 }
 

@@ -1,7 +1,7 @@
-// userspace-proxy/balance: which backend a connection goes to. Pure: no clock, no sockets, no threads of its own; one Balancer a worker.
-// Least request is the power of two choices (two random backends, the one with fewer open connections for its weight); round robin is the
-// smooth weighted kind (no bursts to a heavy backend); random is by weight. A backend whose dial failed is left out for a short while,
-// unless nothing else is left.
+// userspace-proxy/balance: which backend a connection goes to. Pure: no clock, no sockets, no threads of its own; one
+// Balancer a worker. Least request is the power of two choices (two random backends, the one with fewer open
+// connections for its weight); round robin is the smooth weighted kind (no bursts to a heavy backend); random is by
+// weight. A backend whose dial failed is left out for a short while, unless nothing else is left.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,8 @@ namespace leat::proxy {
 
 class Balancer;
 
-// The backends of one connection, best first, none twice. Lives no longer than the Balancer and the Service that it was made from.
+// The backends of one connection, best first, none twice. Lives no longer than the Balancer and the Service that it was
+// made from.
 class Candidates {
  public:
   // Null when every backend was offered.
@@ -31,7 +32,8 @@ class Candidates {
 
  private:
   friend class Balancer;
-  Candidates(Balancer& balancer, const Service& service, const Service::Port& port, bool remote_only, Clock::time_point now)
+  Candidates(Balancer& balancer, const Service& service, const Service::Port& port, bool remote_only,
+             Clock::time_point now)
       : balancer_(balancer),
         service_(service),
         port_(port),
@@ -93,7 +95,8 @@ class Balancer {
   [[nodiscard]] size_t choose(const Service& service, const Service::Port& port, std::span<const Backend> backends);
   [[nodiscard]] size_t least_request(const Service::Port& port, std::span<const Backend> backends);
   [[nodiscard]] size_t weighted_random(const Service::Port& port, std::span<const Backend> backends);
-  [[nodiscard]] size_t round_robin(const Service& service, const Service::Port& port, std::span<const Backend> backends);
+  [[nodiscard]] size_t round_robin(const Service& service, const Service::Port& port,
+                                   std::span<const Backend> backends);
 
   std::minstd_rand random_;
   std::unordered_map<SocketAddress, State> states_;  // references to values stay valid while the entry lives

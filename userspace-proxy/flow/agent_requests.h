@@ -1,5 +1,6 @@
-// What a worker may ask of the agent. Each call is handed to the control thread and returns at once; answers come back on the worker's loop
-// (SocketBroker::arrived, SourceIds::arrived). Without a connection to the agent a request waits for the next one.
+// What a worker may ask of the agent. Each call is handed to the control thread and returns at once; answers come back
+// on the worker's loop (SocketBroker::arrived, SourceIds::arrived). Without a connection to the agent a request waits
+// for the next one.
 #pragma once
 
 #include <cstdint>

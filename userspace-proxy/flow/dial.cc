@@ -21,21 +21,26 @@ Way way_to(const Mesh& mesh, const Backend& backend) {
 
 Reason reason_of(ring::Errno error) {
   switch (error.value) {
-    case ECONNREFUSED: return Reason::kRefused;
-    case ETIMEDOUT: return Reason::kConnectTimeout;
-    default: return Reason::kUnreachable;
+    case ECONNREFUSED:
+      return Reason::kRefused;
+    case ETIMEDOUT:
+      return Reason::kConnectTimeout;
+    default:
+      return Reason::kUnreachable;
   }
 }
 
 hbone::ConnectRequest connect_request(const FlowRecord& record, const Backend& backend) {
-  const hbone::Baggage baggage{.ns = record.source->namespace_, .workload_kind = "pod", .workload = record.source->name};
+  const hbone::Baggage baggage{
+      .ns = record.source->namespace_, .workload_kind = "pod", .workload = record.source->name};
   const hbone::Forwarded forwarded{.client = record.client};
   return {.authority = backend.target, .baggage = baggage.write(), .forwarded = forwarded.write()};
 }
 
 }  // namespace
 
-ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mesh& mesh, const Backend& backend, ring::Clock::time_point deadline) {
+ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mesh& mesh, const Backend& backend,
+                                   ring::Clock::time_point deadline) {
   record.destination = backend.workload;
   record.server = backend.target;
   const Way way = way_to(mesh, backend);
@@ -43,7 +48,8 @@ ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mes
   if (way == Way::kTunnel) {
     record.path = v1::PATH_HBONE;
     record.security = Security::kMtls;
-    Outcome<TunnelStream> stream = co_await worker.tunnels.open({record.source, backend.workload, backend.target.ip}, connect_request(record, backend), deadline);
+    Outcome<TunnelStream> stream = co_await worker.tunnels.open({record.source, backend.workload, backend.target.ip},
+                                                                connect_request(record, backend), deadline);
     if (!stream) co_return std::unexpected(stream.error());
     record.peer = stream->connection().peer();
     co_return std::move(*stream);
@@ -51,7 +57,8 @@ ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mes
 
   record.path = v1::PATH_PROXY;
   record.security = way == Way::kSameNode ? Security::kSameNode : Security::kPlaintext;
-  if (way == Way::kSameNode) {  // the kernel lets this socket pass the destination's own capture: its policy is asked here
+  if (way ==
+      Way::kSameNode) {  // the kernel lets this socket pass the destination's own capture: its policy is asked here
     const SpiffeId client = worker.identity_of(*record.source);
     const Reason denied = decide({.destination = *backend.workload, .port = backend.target.port, .client = &client});
     if (denied != Reason::kNone) co_return std::unexpected(denied);
@@ -61,7 +68,8 @@ ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mes
   co_return std::move(*socket);
 }
 
-ring::Task<Outcome<ring::Socket>> dial_socket(Worker& worker, const Workload& pod, SocketAddress to, std::optional<IpAddress> source, ring::Clock::time_point deadline) {
+ring::Task<Outcome<ring::Socket>> dial_socket(Worker& worker, const Workload& pod, SocketAddress to,
+                                              std::optional<IpAddress> source, ring::Clock::time_point deadline) {
   Outcome<UniqueFd> fd = co_await worker.broker.take(pod, !to.ip.is_v4(), deadline);
   if (!fd) co_return std::unexpected(fd.error());
   ring::Socket socket(worker.loop, std::move(*fd));
@@ -69,7 +77,8 @@ ring::Task<Outcome<ring::Socket>> dial_socket(Worker& worker, const Workload& po
     if (const auto bound = socket.bind_source(*source); !bound) co_return std::unexpected(reason_of(bound.error()));
   }
   if (const auto connected = co_await socket.connect(to, deadline); !connected) {
-    log::debug("{}/{}: connect to {}: {}", pod.namespace_, pod.name, to.text(), strerrorname_np(connected.error().value));
+    log::debug("{}/{}: connect to {}: {}", pod.namespace_, pod.name, to.text(),
+               strerrorname_np(connected.error().value));
     co_return std::unexpected(reason_of(connected.error()));
   }
   co_return std::move(socket);

@@ -1,5 +1,5 @@
-// How a backend is reached: a socket of the client's own namespace, so that the connection looks to the pods' network like any other of the
-// client; or a stream of a tunnel, proved both ways.
+// How a backend is reached: a socket of the client's own namespace, so that the connection looks to the pods' network
+// like any other of the client; or a stream of a tunnel, proved both ways.
 #pragma once
 
 #include <optional>
@@ -16,10 +16,13 @@ class Worker;
 
 using Upstream = std::variant<ring::Socket, TunnelStream>;
 
-// Connects to `backend` for the flow of `record` (whose source, path, security and peer it uses and fills in). No byte was sent yet.
-ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mesh& mesh, const Backend& backend, ring::Clock::time_point deadline);
+// Connects to `backend` for the flow of `record` (whose source, path, security and peer it uses and fills in). No byte
+// was sent yet.
+ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mesh& mesh, const Backend& backend,
+                                   ring::Clock::time_point deadline);
 
 // A connected socket made in `pod`'s namespace; `source`: the address to bind, else the kernel chooses.
-ring::Task<Outcome<ring::Socket>> dial_socket(Worker& worker, const Workload& pod, SocketAddress to, std::optional<IpAddress> source, ring::Clock::time_point deadline);
+ring::Task<Outcome<ring::Socket>> dial_socket(Worker& worker, const Workload& pod, SocketAddress to,
+                                              std::optional<IpAddress> source, ring::Clock::time_point deadline);
 
 }  // namespace leat::proxy

@@ -6,7 +6,8 @@
 
 namespace leat::proxy {
 
-ring::Task<Outcome<Application>> dial_application(Worker& worker, const FlowRecord& record, ring::Clock::time_point deadline) {
+ring::Task<Outcome<Application>> dial_application(Worker& worker, const FlowRecord& record,
+                                                  ring::Clock::time_point deadline) {
   Application application;
   std::optional<uint32_t> id = worker.mesh()->alias_of(record.client.ip);
   if (!id) {

@@ -1,5 +1,6 @@
-// The last step of every inbound flow: connect to the application from inside its own namespace, with the client's alias as the source, so
-// that the application sees the client's address (the kernel decodes the alias at accept() and getpeername()).
+// The last step of every inbound flow: connect to the application from inside its own namespace, with the client's
+// alias as the source, so that the application sees the client's address (the kernel decodes the alias at accept() and
+// getpeername()).
 #pragma once
 
 #include "userspace-proxy/flow/outcome.h"
@@ -17,6 +18,7 @@ struct Application {
 };
 
 // From record.client to record.server, an address and port of record.destination.
-ring::Task<Outcome<Application>> dial_application(Worker& worker, const FlowRecord& record, ring::Clock::time_point deadline);
+ring::Task<Outcome<Application>> dial_application(Worker& worker, const FlowRecord& record,
+                                                  ring::Clock::time_point deadline);
 
 }  // namespace leat::proxy

@@ -1,6 +1,6 @@
-// Handshakes are the one thing here that is expensive at once (about 740 µs of CPU each side). The gate lets a few of their steps pass in a
-// loop turn and keeps the others, first come first served, for later turns: a burst of new tunnels slows itself down, not the streams of
-// the open ones.
+// Handshakes are the one thing here that is expensive at once (about 740 µs of CPU each side). The gate lets a few of
+// their steps pass in a loop turn and keeps the others, first come first served, for later turns: a burst of new
+// tunnels slows itself down, not the streams of the open ones.
 #pragma once
 
 #include "userspace-proxy/flow/wait_queue.h"

@@ -2,7 +2,8 @@
 
 namespace leat::proxy {
 
-ring::Task<Outcome<tls::CredentialsPtr>> Identities::credentials(const Workload& pod, ring::Clock::time_point deadline) {
+ring::Task<Outcome<tls::CredentialsPtr>> Identities::credentials(const Workload& pod,
+                                                                 ring::Clock::time_point deadline) {
   Entry& entry = entries_[pod.namespace_ + "/" + pod.service_account];
   if (!entry.credentials) static_cast<void>(co_await entry.waiting.wait(loop_, deadline));
   if (!entry.credentials) co_return std::unexpected(Reason::kNoCertificate);

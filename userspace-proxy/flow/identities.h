@@ -1,5 +1,5 @@
-// The TLS credentials of this node's pods, by service account, as one worker sees them. Certificates are made and renewed elsewhere
-// (certificates.h); a connection keeps what it began with. One a worker.
+// The TLS credentials of this node's pods, by service account, as one worker sees them. Certificates are made and
+// renewed elsewhere (certificates.h); a connection keeps what it began with. One a worker.
 #pragma once
 
 #include <string>

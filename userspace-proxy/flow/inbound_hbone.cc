@@ -21,7 +21,8 @@ struct Inbound {
   SocketAddress peer;
 };
 
-// Whom the peer speaks for. Its word is taken only for the address of a pod whose identity it has proved; else it speaks for itself.
+// Whom the peer speaks for. Its word is taken only for the address of a pod whose identity it has proved; else it
+// speaks for itself.
 SocketAddress client_of(Worker& worker, const TunnelStream& stream, const Inbound& inbound) {
   const auto forwarded = hbone::Forwarded::parse(stream.request().forwarded);
   if (!forwarded) return inbound.peer;
@@ -34,16 +35,20 @@ SocketAddress client_of(Worker& worker, const TunnelStream& stream, const Inboun
 Reason check(const FlowRecord& record, const TunnelStream& stream, const Inbound& inbound) {
   if (record.server.ip != inbound.local.ip) return Reason::kWrongAuthority;
   if (record.server.port == LEAT_LISTENER_PORT) return Reason::kReservedPort;
-  return decide({.destination = *record.destination, .port = record.server.port, .client = &stream.connection().peer_id()});
+  return decide(
+      {.destination = *record.destination, .port = record.server.port, .client = &stream.connection().peer_id()});
 }
 
 // What HBONE peers read (ztunnel's choice of statuses).
 uint32_t status_of(Reason reason) {
   switch (reason) {
     case Reason::kWrongAuthority:
-    case Reason::kReservedPort: return 400;
-    case Reason::kPlaintextDenied: return 401;
-    default: return 503;
+    case Reason::kReservedPort:
+      return 400;
+    case Reason::kPlaintextDenied:
+      return 401;
+    default:
+      return 503;
   }
 }
 
@@ -81,7 +86,8 @@ void record_refusal(Worker& worker, const Inbound& inbound, Reason reason, std::
   record.client = inbound.peer;
   record.source = worker.mesh()->workload_at(inbound.peer.ip);
   record.requested = record.server = inbound.local;
-  log::info("tunnel from {} to {}/{} refused: {}{}{}", inbound.peer.text(), inbound.pod->namespace_, inbound.pod->name, sentence(reason), detail.empty() ? "" : ": ", detail);
+  log::info("tunnel from {} to {}/{} refused: {}{}{}", inbound.peer.text(), inbound.pod->namespace_, inbound.pod->name,
+            sentence(reason), detail.empty() ? "" : ": ", detail);
   record.fail(reason);
 }
 
@@ -103,12 +109,15 @@ ring::Task<void> inbound_tunnel(Worker& worker, UniqueFd accepted, WorkloadRef p
 
   TunnelConnection* self = nullptr;
   std::optional<InboundTunnels::Listed> listed;
-  TunnelConnection tunnel(worker.loop, worker.handshakes, std::move(socket), hbone::Tunnel::server(*credentials, worker.loop.buffers(), worker.hbone, worker.loop.now()),
-                          {.connect = [&](hbone::Stream& stream) { ring::start(inbound_stream(worker, inbound, TunnelStream(*self, stream))); },
-                           .changed =
-                               [&] {
-                                 if (self->open()) listed->opened();
-                               }});
+  TunnelConnection tunnel(
+      worker.loop, worker.handshakes, std::move(socket),
+      hbone::Tunnel::server(*credentials, worker.loop.buffers(), worker.hbone, worker.loop.now()),
+      {.connect =
+           [&](hbone::Stream& stream) { ring::start(inbound_stream(worker, inbound, TunnelStream(*self, stream))); },
+       .changed =
+           [&] {
+             if (self->open()) listed->opened();
+           }});
   self = &tunnel;
   listed.emplace(worker.inbound_tunnels, *inbound.pod, tunnel);
   co_await tunnel.run(deadline);

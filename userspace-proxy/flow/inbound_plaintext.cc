@@ -18,14 +18,18 @@ ring::Task<void> inbound_plaintext(Worker& worker, UniqueFd accepted, WorkloadRe
   record.security = Security::kPlaintext;
 
   const PodLimits::Admission admission = worker.pods.admit(*record.destination);
-  const Reason denied = admission ? decide({.destination = *record.destination, .port = record.server.port, .client = nullptr}) : Reason::kPodLimit;
+  const Reason denied =
+      admission ? decide({.destination = *record.destination, .port = record.server.port, .client = nullptr})
+                : Reason::kPodLimit;
   if (denied != Reason::kNone) {
-    log::warn("{} -> {}/{} port {} refused: {}", record.client.text(), record.destination->namespace_, record.destination->name, record.server.port, sentence(denied));
+    log::warn("{} -> {}/{} port {} refused: {}", record.client.text(), record.destination->namespace_,
+              record.destination->name, record.server.port, sentence(denied));
     client.reset();
     co_return record.fail(denied);
   }
 
-  Outcome<Application> application = co_await dial_application(worker, record, worker.loop.now() + worker.connect_timeout());
+  Outcome<Application> application =
+      co_await dial_application(worker, record, worker.loop.now() + worker.connect_timeout());
   if (!application) {
     client.reset();
     co_return record.fail(application.error());

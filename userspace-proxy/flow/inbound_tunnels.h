@@ -1,5 +1,6 @@
-// The tunnels into this worker's pods: told when the proxy leaves, and bounded while they are half-open. A stranger may hold as many
-// half-open handshakes of a pod as it likes: beyond the limit the oldest makes room, and an honest peer is through long before it is that.
+// The tunnels into this worker's pods: told when the proxy leaves, and bounded while they are half-open. A stranger may
+// hold as many half-open handshakes of a pod as it likes: beyond the limit the oldest makes room, and an honest peer is
+// through long before it is that.
 #pragma once
 
 #include <list>
@@ -17,12 +18,14 @@ class InboundTunnels {
   // Lists a tunnel to `pod` as half-open; opened() when it is not any more.
   class Listed {
    public:
-    Listed(InboundTunnels& all, const Workload& pod, TunnelConnection& tunnel) : all_(all), pod_(pod.uid), tunnel_(tunnel) {
+    Listed(InboundTunnels& all, const Workload& pod, TunnelConnection& tunnel)
+        : all_(all), pod_(pod.uid), tunnel_(tunnel) {
       all_.tunnels_.emplace(&tunnel, pod_);
       if (all_.draining_) tunnel.drain();
       auto& waiting = all_.half_open_[pod_];
       place_ = waiting.insert(waiting.end(), &tunnel);
-      if (waiting.size() > limits::kHandshakesAPod) waiting.front()->kill(Reason::kPodLimit, "newer handshakes needed its place");
+      if (waiting.size() > limits::kHandshakesAPod)
+        waiting.front()->kill(Reason::kPodLimit, "newer handshakes needed its place");
     }
     Listed(const Listed&) = delete;
     Listed& operator=(const Listed&) = delete;
@@ -59,7 +62,7 @@ class InboundTunnels {
   [[nodiscard]] size_t size() const { return tunnels_.size(); }
 
  private:
-  std::unordered_map<TunnelConnection*, std::string> tunnels_;  // and the uid of their pod
+  std::unordered_map<TunnelConnection*, std::string> tunnels_;               // and the uid of their pod
   std::unordered_map<std::string, std::list<TunnelConnection*>> half_open_;  // by pod, oldest first
   bool draining_ = false;
 };

@@ -27,13 +27,16 @@ bool is_endpoints_fault(Reason reason) {
     case Reason::kHandshakeTimeout:
     case Reason::kProtocolBreach:
     case Reason::kTunnelBroken:
-    case Reason::kRefusedByPeer: return true;
-    default: return false;
+    case Reason::kRefusedByPeer:
+      return true;
+    default:
+      return false;
   }
 }
 
 // A pod addressed by its own IP, or a headless service's.
-ring::Task<Outcome<Connected>> connect_to_pod(Worker& worker, FlowRecord& record, const Mesh& mesh, const Destination& to, ring::Clock::time_point deadline) {
+ring::Task<Outcome<Connected>> connect_to_pod(Worker& worker, FlowRecord& record, const Mesh& mesh,
+                                              const Destination& to, ring::Clock::time_point deadline) {
   if (record.requested.port == LEAT_LISTENER_PORT) co_return std::unexpected(Reason::kReservedPort);
   const Backend pod{.target = record.requested, .uid = to.workload->uid, .workload = to.workload};
   record.attempts = 1;
@@ -42,8 +45,10 @@ ring::Task<Outcome<Connected>> connect_to_pod(Worker& worker, FlowRecord& record
   co_return Connected{std::move(*upstream), {}};
 }
 
-// One endpoint after the other, until one is connected or the time is up. An attempt that is not the last may take half of what is left.
-ring::Task<Outcome<Connected>> connect_to_service(Worker& worker, FlowRecord& record, const Mesh& mesh, const Destination& to, ring::Clock::time_point deadline) {
+// One endpoint after the other, until one is connected or the time is up. An attempt that is not the last may take half
+// of what is left.
+ring::Task<Outcome<Connected>> connect_to_service(Worker& worker, FlowRecord& record, const Mesh& mesh,
+                                                  const Destination& to, ring::Clock::time_point deadline) {
   const Service::Port* port = to.service->find_port(record.requested.port, !to.address.is_v4());
   if (!port) co_return std::unexpected(Reason::kNoSuchPort);
   Candidates candidates = worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now());
@@ -53,7 +58,8 @@ ring::Task<Outcome<Connected>> connect_to_service(Worker& worker, FlowRecord& re
     if (now >= deadline || record.attempts == limits::kMaxAttempts) break;
     ++record.attempts;
     Balancer::Use use = worker.balancer.use(backend->target);
-    Outcome<Upstream> upstream = co_await dial(worker, record, mesh, *backend, candidates.more() ? now + (deadline - now) / 2 : deadline);
+    Outcome<Upstream> upstream =
+        co_await dial(worker, record, mesh, *backend, candidates.more() ? now + (deadline - now) / 2 : deadline);
     if (upstream) {
       worker.balancer.succeeded(backend->target);
       co_return Connected{std::move(*upstream), std::move(use)};
@@ -80,7 +86,8 @@ ring::Task<Outcome<Connected>> connect_upstream(Worker& worker, FlowRecord& reco
   co_return std::unexpected(Reason::kTargetGone);
 }
 
-// An unbound socket that connects to an alias gets a loopback address; towards its destination it would have had its pod's.
+// An unbound socket that connects to an alias gets a loopback address; towards its destination it would have had its
+// pod's.
 SocketAddress client_of(const ring::Socket& app, const Workload& source) {
   SocketAddress client = app.peer_address();
   const auto own = std::ranges::find(source.addresses, client.ip.is_v4(), &IpAddress::is_v4);

@@ -1,5 +1,6 @@
 // Fairness between pods: how many connections one pod may have, so that no pod takes the descriptors of
-// the others. One a worker; a pod's listeners of a kind belong to one worker, so its counts there are nearly all of them.
+// the others. One a worker; a pod's listeners of a kind belong to one worker, so its counts there are nearly all of
+// them.
 #pragma once
 
 #include <string>
@@ -14,7 +15,8 @@ namespace leat::proxy {
 class PodLimits {
  public:
   // `descriptors`: how many this process may have open. A connection through the proxy takes two.
-  explicit PodLimits(uint64_t descriptors) : max_connections_(descriptors * limits::kPodShareOfDescriptorsPercent / 100 / 2) {}
+  explicit PodLimits(uint64_t descriptors)
+      : max_connections_(descriptors * limits::kPodShareOfDescriptorsPercent / 100 / 2) {}
 
  private:
   struct Counts {
@@ -44,7 +46,9 @@ class PodLimits {
   using Admission = Guard;  // false: refused; counts while it lives
 
   [[nodiscard]] Admission admit(const Workload& pod) { return take(counts_[pod.uid].connections, max_connections_); }
-  [[nodiscard]] Admission admit_waiting(const Workload& pod) { return take(counts_[pod.uid].waiting, limits::kHandshakesAPod); }
+  [[nodiscard]] Admission admit_waiting(const Workload& pod) {
+    return take(counts_[pod.uid].waiting, limits::kHandshakesAPod);
+  }
 
   void forget_idle() {
     std::erase_if(counts_, [](const auto& item) { return item.second.connections == 0 && item.second.waiting == 0; });

@@ -1,5 +1,6 @@
-// The policy step: may this client reach this port of this pod? It is asked at the destination for every connection that passes the proxy:
-// for tunnels, for plaintext, and for same-node connections, which the proxy vouches for towards the kernel. Today it knows mutual TLS modes.
+// The policy step: may this client reach this port of this pod? It is asked at the destination for every connection
+// that passes the proxy: for tunnels, for plaintext, and for same-node connections, which the proxy vouches for towards
+// the kernel. Today it knows mutual TLS modes.
 #pragma once
 
 #include "common/spiffe.h"

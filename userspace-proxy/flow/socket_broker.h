@@ -1,5 +1,6 @@
-// Sockets made by the agent inside pods' namespaces, kept in stock so that a dial does not wait for the agent. A pod's stock grows while its
-// flows use it up and shrinks when they do not: a spare socket keeps 4 KB of kernel memory and the pod's namespace. One a worker.
+// Sockets made by the agent inside pods' namespaces, kept in stock so that a dial does not wait for the agent. A pod's
+// stock grows while its flows use it up and shrinks when they do not: a spare socket keeps 4 KB of kernel memory and
+// the pod's namespace. One a worker.
 #pragma once
 
 #include <string>

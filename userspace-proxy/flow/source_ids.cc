@@ -2,7 +2,8 @@
 
 namespace leat::proxy {
 
-ring::Task<Outcome<SourceIds::Lease>> SourceIds::lease(const IpAddress& address, const Workload& pod, ring::Clock::time_point deadline) {
+ring::Task<Outcome<SourceIds::Lease>> SourceIds::lease(const IpAddress& address, const Workload& pod,
+                                                       ring::Clock::time_point deadline) {
   const auto [found, fresh] = entries_.try_emplace(address);
   Entry& entry = found->second;
   ++entry.users;

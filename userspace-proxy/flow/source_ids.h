@@ -1,4 +1,5 @@
-// Aliases for clients outside the model: the agent hands out an id for an address, leased while a flow uses it. One a worker.
+// Aliases for clients outside the model: the agent hands out an id for an address, leased while a flow uses it. One a
+// worker.
 #pragma once
 
 #include <unordered_map>
@@ -20,7 +21,8 @@ class SourceIds {
   class Lease {
    public:
     Lease() = default;
-    Lease(Lease&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), address_(other.address_), id_(other.id_) {}
+    Lease(Lease&& other) noexcept
+        : owner_(std::exchange(other.owner_, nullptr)), address_(other.address_), id_(other.id_) {}
     Lease& operator=(Lease&& other) noexcept {
       std::swap(owner_, other.owner_), std::swap(address_, other.address_), std::swap(id_, other.id_);
       return *this;

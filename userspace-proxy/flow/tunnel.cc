@@ -15,8 +15,10 @@ namespace {
 // What a refused or failed handshake means to the flows that wait for it.
 Reason reason_of(const tls::Failure& failure) {
   switch (failure.kind) {
-    case tls::FailureKind::kNone: return Reason::kProtocolBreach;  // TLS is well: HTTP/2 was broken
-    case tls::FailureKind::kUnexpectedIdentity: return Reason::kUnexpectedIdentity;
+    case tls::FailureKind::kNone:
+      return Reason::kProtocolBreach;  // TLS is well: HTTP/2 was broken
+    case tls::FailureKind::kUnexpectedIdentity:
+      return Reason::kUnexpectedIdentity;
     case tls::FailureKind::kNoCertificate:
     case tls::FailureKind::kExpired:
     case tls::FailureKind::kNotYetValid:
@@ -26,17 +28,22 @@ Reason reason_of(const tls::Failure& failure) {
     case tls::FailureKind::kNoUriSan:
     case tls::FailureKind::kSeveralUriSans:
     case tls::FailureKind::kNotSpiffe:
-    case tls::FailureKind::kWrongTrustDomain: return Reason::kUntrustedPeer;
-    default: return Reason::kTlsFailed;
+    case tls::FailureKind::kWrongTrustDomain:
+      return Reason::kUntrustedPeer;
+    default:
+      return Reason::kTlsFailed;
   }
 }
 
 Reason reason_of_status(uint32_t status) {
   switch (status) {
     case 401:
-    case 403: return Reason::kDeniedByPeer;
-    case 400: return Reason::kBadRequestByPeer;
-    default: return Reason::kRefusedByPeer;
+    case 403:
+      return Reason::kDeniedByPeer;
+    case 400:
+      return Reason::kBadRequestByPeer;
+    default:
+      return Reason::kRefusedByPeer;
   }
 }
 
@@ -44,7 +51,8 @@ Reason reason_of_status(uint32_t status) {
 
 // ---- TunnelConnection
 
-TunnelConnection::TunnelConnection(ring::Loop& loop, HandshakeGate& gate, ring::Socket socket, hbone::Tunnel tunnel, Handlers handlers)
+TunnelConnection::TunnelConnection(ring::Loop& loop, HandshakeGate& gate, ring::Socket socket, hbone::Tunnel tunnel,
+                                   Handlers handlers)
     : loop_(loop),
       gate_(gate),
       socket_(std::move(socket)),
@@ -60,7 +68,8 @@ ring::Task<void> TunnelConnection::run(ring::Clock::time_point handshake_deadlin
   co_await ring::both(read(), write());
   ended_ = true;
   timer_.cancel();
-  log::debug("tunnel {} <-> {} ended with {} streams: {}", socket_.local_address().text(), socket_.peer_address().text(), attached_, failure_text_.empty() ? "closed" : failure_text_);
+  log::debug("tunnel {} <-> {} ended with {} streams: {}", socket_.local_address().text(),
+             socket_.peer_address().text(), attached_, failure_text_.empty() ? "closed" : failure_text_);
   socket_.close();
   handlers_.changed();
   while (attached_ > 0) co_await detached_.wait();
@@ -77,7 +86,8 @@ ring::Task<void> TunnelConnection::read() {
     if (!open() && !co_await gate_.pass(handshake_deadline_)) break;
     const bool peer_ended = bytes->empty();
     Result<void> fed = peer_ended ? tunnel_.feed_end(loop_.now()) : feed(std::move(*bytes));
-    while (fed && tunnel_.stalled() && socket_.is_open()) {  // no blocks: the kernel's window holds the peer back meanwhile
+    while (fed && tunnel_.stalled() &&
+           socket_.is_open()) {  // no blocks: the kernel's window holds the peer back meanwhile
       dispatch();
       co_await loop_.sleep_until(loop_.now() + limits::kDryPoolRetry);
       fed = feed({});
@@ -151,7 +161,8 @@ void TunnelConnection::dispatch() {
 void TunnelConnection::on_timer() {
   if (reading_ended_) return socket_.reset();
   if (!open()) return kill(Reason::kHandshakeTimeout, "the handshake took too long");
-  if (const Result<void> alive = tunnel_.session().on_time(loop_.now()); !alive) return kill(Reason::kTunnelBroken, alive.error().message);
+  if (const Result<void> alive = tunnel_.session().on_time(loop_.now()); !alive)
+    return kill(Reason::kTunnelBroken, alive.error().message);
   arm_timer();
   flush_soon();
 }
@@ -189,7 +200,8 @@ void TunnelConnection::detach(TunnelStream& stream) {
 
 // ---- TunnelStream
 
-TunnelStream::TunnelStream(TunnelConnection& connection, hbone::Stream& stream) : connection_(&connection), stream_(&stream) {
+TunnelStream::TunnelStream(TunnelConnection& connection, hbone::Stream& stream)
+    : connection_(&connection), stream_(&stream) {
   stream_->user = this;
   ++connection_->attached_;
 }
@@ -265,12 +277,17 @@ void TunnelStream::on_event(const hbone::Event& event) {
       wake_all();
       break;
     case hbone::EventKind::kReadable:
-    case hbone::EventKind::kEnded: wake_reader(); break;
-    case hbone::EventKind::kClosed: wake_hangup(); break;
+    case hbone::EventKind::kEnded:
+      wake_reader();
+      break;
+    case hbone::EventKind::kClosed:
+      wake_hangup();
+      break;
     case hbone::EventKind::kWritable:
       if (sending_ && sending_->push()) wake_writer();
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -321,7 +338,9 @@ ring::IoResult<void> TunnelStream::outcome() const {
 }
 
 TunnelStream::Answer::Answer(TunnelStream& stream, ring::Clock::time_point deadline)
-    : stream_(stream), deadline_(deadline), timer_(stream.connection_->loop_.timers(), [this] { settle(Reason::kConnectTimeout); }) {}
+    : stream_(stream),
+      deadline_(deadline),
+      timer_(stream.connection_->loop_.timers(), [this] { settle(Reason::kConnectTimeout); }) {}
 
 void TunnelStream::Answer::settle(Reason reason) {
   stream_.asking_ = nullptr;

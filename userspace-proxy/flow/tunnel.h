@@ -1,5 +1,5 @@
-// The I/O around one hbone::Tunnel: a coroutine that reads, one that writes at turn ends, timers; and TunnelStream, one CONNECT of it as a
-// stream for relay().
+// The I/O around one hbone::Tunnel: a coroutine that reads, one that writes at turn ends, timers; and TunnelStream, one
+// CONNECT of it as a stream for relay().
 #pragma once
 
 #include <functional>
@@ -38,11 +38,11 @@ class TunnelConnection : ring::TurnHook {
   // Ends now, for this reason.
   void kill(Reason reason, std::string text);
 
-  [[nodiscard]] bool open() const { return peer_ && !ended_; }      // the peer's identity is known
+  [[nodiscard]] bool open() const { return peer_ && !ended_; }  // the peer's identity is known
   [[nodiscard]] bool ended() const { return ended_; }
-  [[nodiscard]] Reason failure() const { return failure_; }         // why it never opened, or kTunnelBroken
+  [[nodiscard]] Reason failure() const { return failure_; }  // why it never opened, or kTunnelBroken
   [[nodiscard]] const std::string& failure_text() const { return failure_text_; }
-  [[nodiscard]] bool saturated() const { return saturated_; }       // streams queue more than one send takes
+  [[nodiscard]] bool saturated() const { return saturated_; }                  // streams queue more than one send takes
   [[nodiscard]] const Ref<const PeerIdentity>& peer() const { return peer_; }  // once open
   [[nodiscard]] const SpiffeId& peer_id() const { return tunnel_.peer().identity; }
   [[nodiscard]] hbone::Session& session() { return tunnel_.session(); }
@@ -96,7 +96,8 @@ class TunnelStream {
   class Hangup;
   class Answer;
 
-  // The stream concept of relay(). Bytes given out by recv() count as drained, so that the peer may send more, at the next recv().
+  // The stream concept of relay(). Bytes given out by recv() count as drained, so that the peer may send more, at the
+  // next recv().
   [[nodiscard]] Receive recv();
   [[nodiscard]] Send send(ring::Chain&& bytes);
   // hangup() is for one that has read the peer's end: it waits until the stream is through both ways, or reset.

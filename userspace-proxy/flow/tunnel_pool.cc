@@ -10,19 +10,25 @@
 namespace leat::proxy {
 
 size_t TunnelPool::KeyHash::operator()(const Key& key) const {
-  return std::hash<std::string>()(key.source_uid) * 31 + std::hash<std::string>()(key.destination_uid) * 7 + std::hash<IpAddress>()(key.address);
+  return std::hash<std::string>()(key.source_uid) * 31 + std::hash<std::string>()(key.destination_uid) * 7 +
+         std::hash<IpAddress>()(key.address);
 }
 
-ring::Task<Outcome<TunnelStream>> TunnelPool::open(TunnelTarget target, hbone::ConnectRequest request, ring::Clock::time_point deadline) {
+ring::Task<Outcome<TunnelStream>> TunnelPool::open(TunnelTarget target, hbone::ConnectRequest request,
+                                                   ring::Clock::time_point deadline) {
   for (uint32_t attempt = 1;; ++attempt) {
     Outcome<TunnelStream> stream = co_await open_once(target, request, deadline);
-    // A peer that was replaced or died took the request with it; no byte has been sent, and its successor has the same listeners.
-    const bool again = !stream && stream.error() == Reason::kTunnelBroken && attempt < limits::kStreamAttempts && worker_.loop.now() < deadline;
+    // A peer that was replaced or died took the request with it; no byte has been sent, and its successor has the same
+    // listeners.
+    const bool again = !stream && stream.error() == Reason::kTunnelBroken && attempt < limits::kStreamAttempts &&
+                       worker_.loop.now() < deadline;
     if (!again) co_return stream;
   }
 }
 
-ring::Task<Outcome<TunnelStream>> TunnelPool::open_once(const TunnelTarget& target, const hbone::ConnectRequest& request, ring::Clock::time_point deadline) {
+ring::Task<Outcome<TunnelStream>> TunnelPool::open_once(const TunnelTarget& target,
+                                                        const hbone::ConnectRequest& request,
+                                                        ring::Clock::time_point deadline) {
   Entry& entry = entries_[{target.source->uid, target.destination->uid, target.address}];
   entry.target = target;
   ++entry.users;
@@ -48,7 +54,8 @@ ring::Task<Outcome<TunnelConnection*>> TunnelPool::acquire(Entry& entry, ring::C
   }
 }
 
-// The first that is not saturated; where all are, the one with the fewest streams; null where none takes another stream.
+// The first that is not saturated; where all are, the one with the fewest streams; null where none takes another
+// stream.
 TunnelConnection* TunnelPool::pick(const Entry& entry) {
   TunnelConnection* fallback = nullptr;
   for (TunnelConnection* tunnel : entry.tunnels) {
@@ -74,18 +81,22 @@ ring::Task<void> TunnelPool::dial(Entry& entry, ring::Clock::time_point deadline
 
   const Outcome<tls::CredentialsPtr> credentials = co_await worker_.identities.credentials(*target.source, deadline);
   Outcome<ring::Socket> socket = std::unexpected(Reason::kNoCertificate);
-  if (credentials) socket = co_await dial_socket(worker_, *target.source, {target.address, LEAT_LISTENER_PORT}, std::nullopt, deadline);
+  if (credentials)
+    socket =
+        co_await dial_socket(worker_, *target.source, {target.address, LEAT_LISTENER_PORT}, std::nullopt, deadline);
   if (!socket) {
     dial_ended(entry, socket.error());
   } else {
     TunnelConnection* self = nullptr;
     TunnelConnection tunnel(worker_.loop, worker_.handshakes, std::move(*socket),
-                            hbone::Tunnel::client(*credentials, {worker_.identity_of(*target.destination)}, worker_.loop.buffers(), worker_.hbone, worker_.loop.now()),
+                            hbone::Tunnel::client(*credentials, {worker_.identity_of(*target.destination)},
+                                                  worker_.loop.buffers(), worker_.hbone, worker_.loop.now()),
                             {.connect = {}, .changed = [&] { changed(entry, *self); }});
     self = &tunnel;
     co_await tunnel.run(deadline);
     if (!tunnel.peer()) {
-      log::debug("tunnel {} -> {} failed: {}: {}", target.source->name, target.address.text(), name(tunnel.failure()), tunnel.failure_text());
+      log::debug("tunnel {} -> {} failed: {}: {}", target.source->name, target.address.text(), name(tunnel.failure()),
+                 tunnel.failure_text());
       dial_ended(entry, tunnel.failure());
     }
   }

@@ -1,6 +1,6 @@
-// Open tunnels of this worker, by source pod and destination. A flow gets a stream of the first tunnel that has room and is not saturated, so
-// that streams share records and sends; a new tunnel is dialled when there is none, one at a time a destination, and tunnels come back to
-// use as their streams end. An idle tunnel is closed after a while.
+// Open tunnels of this worker, by source pod and destination. A flow gets a stream of the first tunnel that has room
+// and is not saturated, so that streams share records and sends; a new tunnel is dialled when there is none, one at a
+// time a destination, and tunnels come back to use as their streams end. An idle tunnel is closed after a while.
 #pragma once
 
 #include <memory>
@@ -26,7 +26,8 @@ class TunnelPool {
   explicit TunnelPool(Worker& worker) : worker_(worker) {}
 
   // A stream on which the peer has connected to `request.authority`, or why there is none before `deadline`.
-  ring::Task<Outcome<TunnelStream>> open(TunnelTarget target, hbone::ConnectRequest request, ring::Clock::time_point deadline);
+  ring::Task<Outcome<TunnelStream>> open(TunnelTarget target, hbone::ConnectRequest request,
+                                         ring::Clock::time_point deadline);
 
   // Ends tunnels that were idle since `before`, and forgets what is gone. Call it every few seconds.
   void close_idle(ring::Clock::time_point before);
@@ -57,7 +58,8 @@ class TunnelPool {
     bool dialing = false;
   };
 
-  ring::Task<Outcome<TunnelStream>> open_once(const TunnelTarget& target, const hbone::ConnectRequest& request, ring::Clock::time_point deadline);
+  ring::Task<Outcome<TunnelStream>> open_once(const TunnelTarget& target, const hbone::ConnectRequest& request,
+                                              ring::Clock::time_point deadline);
   ring::Task<Outcome<TunnelConnection*>> acquire(Entry& entry, ring::Clock::time_point deadline);
   // Connects until `deadline`, serves the tunnel to its end, and takes it out again.
   ring::Task<void> dial(Entry& entry, ring::Clock::time_point deadline);

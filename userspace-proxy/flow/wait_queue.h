@@ -67,7 +67,9 @@ class WaitQueue::Wait {
   bool woken_ = false;
 };
 
-inline WaitQueue::Wait WaitQueue::wait(ring::Loop& loop, ring::Clock::time_point deadline) { return {*this, loop, deadline}; }
+inline WaitQueue::Wait WaitQueue::wait(ring::Loop& loop, ring::Clock::time_point deadline) {
+  return {*this, loop, deadline};
+}
 
 inline bool WaitQueue::wake_one() {
   Wait* first = first_;

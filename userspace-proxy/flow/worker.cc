@@ -24,7 +24,9 @@ Worker::Worker(ring::Loop& on, Options options)
   tend();
 }
 
-SpiffeId Worker::identity_of(const Workload& pod) const { return {mesh_->settings().trust_domain(), pod.namespace_, pod.service_account}; }
+SpiffeId Worker::identity_of(const Workload& pod) const {
+  return {mesh_->settings().trust_domain(), pod.namespace_, pod.service_account};
+}
 
 std::chrono::milliseconds Worker::connect_timeout() const {
   const uint32_t configured = mesh_->settings().connect_timeout_ms();
@@ -52,7 +54,8 @@ void Worker::add_listener(const ListenerKey& key, UniqueFd listener) {
   auto acceptor = std::make_unique<ring::Acceptor>(
       loop, std::move(listener), [this, key](UniqueFd connection) { accepted(key, std::move(connection)); },
       [this, key](int error) {
-        log::warn("the listener of {} (role {}{}) died: {}; the agent makes another", key.uid, static_cast<int>(key.role), key.ipv6 ? ", IPv6" : "", strerrorname_np(error));
+        log::warn("the listener of {} (role {}{}) died: {}; the agent makes another", key.uid,
+                  static_cast<int>(key.role), key.ipv6 ? ", IPv6" : "", strerrorname_np(error));
         options_.listener_died(key);
       });
   if (armed_) acceptor->arm();
@@ -102,10 +105,14 @@ void Worker::accepted(const ListenerKey& key, UniqueFd connection) {
     return ring::Socket(loop, std::move(connection)).reset();
   }
   switch (key.role) {
-    case v1::LISTENER_OUTBOUND: return ring::start(outbound(*this, std::move(connection), std::move(pod)));
-    case v1::LISTENER_HBONE: return ring::start(inbound_tunnel(*this, std::move(connection), std::move(pod)));
-    case v1::LISTENER_PLAINTEXT: return ring::start(inbound_plaintext(*this, std::move(connection), std::move(pod)));
-    default: return;  // add_listener() is given these three
+    case v1::LISTENER_OUTBOUND:
+      return ring::start(outbound(*this, std::move(connection), std::move(pod)));
+    case v1::LISTENER_HBONE:
+      return ring::start(inbound_tunnel(*this, std::move(connection), std::move(pod)));
+    case v1::LISTENER_PLAINTEXT:
+      return ring::start(inbound_plaintext(*this, std::move(connection), std::move(pod)));
+    default:
+      return;  // add_listener() is given these three
   }
 }
 
@@ -117,8 +124,8 @@ void Worker::drain(std::function<void()> done) {
   tend();
 }
 
-// Flows that were accepted may still need tunnels, so those end last, with a proper goodbye: one that is cut off takes with it what is still
-// on its way.
+// Flows that were accepted may still need tunnels, so those end last, with a proper goodbye: one that is cut off takes
+// with it what is still on its way.
 bool Worker::quiet() {
   if (flows.open_flows() > 0 || inbound_tunnels.size() > 0) return false;
   tunnels.drain();

@@ -1,6 +1,7 @@
-// userspace-proxy/flow: what happens to connections. A Worker is one thread's share of the proxy: a loop, and everything that its flows use.
-// Workers share nothing but the immutable mesh and credentials; the control thread speaks to one by posting to its loop. A flow is one
-// coroutine (outbound, inbound_hbone, inbound_plaintext), written in the order in which a connection lives.
+// userspace-proxy/flow: what happens to connections. A Worker is one thread's share of the proxy: a loop, and
+// everything that its flows use. Workers share nothing but the immutable mesh and credentials; the control thread
+// speaks to one by posting to its loop. A flow is one coroutine (outbound, inbound_hbone, inbound_plaintext), written
+// in the order in which a connection lives.
 #pragma once
 
 #include <functional>
@@ -35,11 +36,11 @@ class Worker {
  public:
   struct Options {
     int index = 0;
-    uint64_t descriptors = 1024;               // that this process may have open
-    std::atomic<uint64_t>* closed_sequence;    // shared by all workers
+    uint64_t descriptors = 1024;             // that this process may have open
+    std::atomic<uint64_t>* closed_sequence;  // shared by all workers
     AgentRequests agent;
     std::function<void(const ListenerKey&)> listener_died;
-    std::function<void()> beat;                // called at least once a second while the loop turns
+    std::function<void()> beat;  // called at least once a second while the loop turns
   };
 
   Worker(ring::Loop& on, Options options);

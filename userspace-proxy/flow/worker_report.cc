@@ -22,7 +22,9 @@ class Report {
   std::string worker_;
 };
 
-void set_label(v1::Counter& counter, const char* key, std::string_view value) { (*counter.mutable_labels())[key] = std::string(value); }
+void set_label(v1::Counter& counter, const char* key, std::string_view value) {
+  (*counter.mutable_labels())[key] = std::string(value);
+}
 
 }  // namespace
 
@@ -54,7 +56,9 @@ void Worker::report(std::vector<v1::Counter>* out) const {
   report.add("leat_hbone_resets_received_total", hbone.resets_received);
   report.add("leat_hbone_resets_sent_total", hbone.resets_sent);
   for (size_t i = 0; i < static_cast<size_t>(hbone::Breach::kCount); ++i) {
-    if (hbone.breaches[i] > 0) set_label(report.add("leat_hbone_breaches_total", hbone.breaches[i]), "reason", hbone::name(static_cast<hbone::Breach>(i)));
+    if (hbone.breaches[i] > 0)
+      set_label(report.add("leat_hbone_breaches_total", hbone.breaches[i]), "reason",
+                hbone::name(static_cast<hbone::Breach>(i)));
   }
   report.add("leat_loop_turns_total", loop.counters().turns);
   report.add("leat_loop_starved_turns_total", loop.counters().starved_turns);

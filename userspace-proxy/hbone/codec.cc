@@ -11,7 +11,8 @@
 
 namespace leat::hbone {
 
-// nghttp2's callbacks. A callback only records: what a finding leads to is decided by Session after the codec has returned.
+// nghttp2's callbacks. A callback only records: what a finding leads to is decided by Session after the codec has
+// returned.
 struct CodecCallbacks {
   static Session& session_of(void* user) { return *static_cast<Session*>(user); }
   // Null: the codec knows no such stream, or the session is broken; then the codec's streams outlive ours.
@@ -28,17 +29,24 @@ struct CodecCallbacks {
 
   // ---- receiving
 
-  // Here floods are counted. Frames of unknown types do not come by: the codec skips them without an answer, at no more than their bytes' cost.
+  // Here floods are counted. Frames of unknown types do not come by: the codec skips them without an answer, at no more
+  // than their bytes' cost.
   static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* header, void* user) {
     Session& session = session_of(user);
     const bool ack = header->flags & NGHTTP2_FLAG_ACK;
     const bool end = header->flags & NGHTTP2_FLAG_END_STREAM;
     switch (header->type) {
-      case NGHTTP2_SETTINGS: return ack || session.settings_.take(session.now_) ? 0 : stop(session, Breach::kSettingsFlood);
+      case NGHTTP2_SETTINGS:
+        return ack || session.settings_.take(session.now_) ? 0 : stop(session, Breach::kSettingsFlood);
       case NGHTTP2_PING:
-      case NGHTTP2_PRIORITY: return ack || session.control_.take(session.now_) ? 0 : stop(session, Breach::kControlFlood);
-      case NGHTTP2_DATA: return header->length > 0 || end || session.empty_data_.take(session.now_) ? 0 : stop(session, Breach::kEmptyDataFlood);
-      default: return 0;
+      case NGHTTP2_PRIORITY:
+        return ack || session.control_.take(session.now_) ? 0 : stop(session, Breach::kControlFlood);
+      case NGHTTP2_DATA:
+        return header->length > 0 || end || session.empty_data_.take(session.now_)
+                   ? 0
+                   : stop(session, Breach::kEmptyDataFlood);
+      default:
+        return 0;
     }
   }
 
@@ -56,7 +64,8 @@ struct CodecCallbacks {
   static int header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name_bytes, size_t name_size,
                     const uint8_t* value_bytes, size_t value_size, uint8_t, void* user) {
     Session& session = session_of(user);
-    // As RFC 9113, section 10.5.1 counts. A list far beyond what we offered is a decompression bomb: one byte may stand for 4 KiB.
+    // As RFC 9113, section 10.5.1 counts. A list far beyond what we offered is a decompression bomb: one byte may stand
+    // for 4 KiB.
     session.header_list_bytes_ += name_size + value_size + 32;
     if (session.header_list_bytes_ > limits::kHeaderBombBytes) return stop(session, Breach::kHeaderList);
     Stream* stream = stream_of(session, frame->hd.stream_id);
@@ -96,7 +105,8 @@ struct CodecCallbacks {
   static void answer_header(Stream& stream, std::string_view name, std::string_view value) {
     if (name == ":status") {
       std::from_chars(value.data(), value.data() + value.size(), stream.status_);
-    } else if (name == "leat-reason" && value.size() <= limits::kMaxReasonBytes && std::ranges::all_of(value, is_reason_byte)) {
+    } else if (name == "leat-reason" && value.size() <= limits::kMaxReasonBytes &&
+               std::ranges::all_of(value, is_reason_byte)) {
       if (!stream.headers_) stream.headers_ = std::make_unique<Stream::Headers>();
       stream.headers_->reason = value;
     }
@@ -134,7 +144,8 @@ struct CodecCallbacks {
         break;
       case NGHTTP2_RST_STREAM:
         ++session.counters_.resets_received;
-        if (stream && session.role_ == Session::Role::kServer && !stream->answered_ && !session.resets_.take(session.now_)) {
+        if (stream && session.role_ == Session::Role::kServer && !stream->answered_ &&
+            !session.resets_.take(session.now_)) {
           return stop(session, Breach::kRapidReset);
         }
         break;
@@ -142,12 +153,15 @@ struct CodecCallbacks {
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) session.settings_pending_ = true;
         break;
       case NGHTTP2_PING:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) && std::memcmp(frame->ping.opaque_data, kDrainPing, sizeof kDrainPing) == 0) drain_finally(session);
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) &&
+            std::memcmp(frame->ping.opaque_data, kDrainPing, sizeof kDrainPing) == 0)
+          drain_finally(session);
         break;
       case NGHTTP2_GOAWAY:
         session.peer_goaway_ = session.goaway_pending_ = true;
         break;
-      default: break;
+      default:
+        break;
     }
     return 0;
   }
@@ -187,7 +201,8 @@ struct CodecCallbacks {
   static void drain_finally(Session& session) {
     if (session.drain_ != Session::Drain::kAnnounced) return;
     session.drain_ = Session::Drain::kFinal;
-    nghttp2_submit_goaway(session.codec_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session.codec_), NGHTTP2_NO_ERROR, nullptr, 0);
+    nghttp2_submit_goaway(session.codec_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session.codec_),
+                          NGHTTP2_NO_ERROR, nullptr, 0);
   }
 
   static int stream_closed(nghttp2_session*, int32_t id, uint32_t code, void* user) {
@@ -203,10 +218,12 @@ struct CodecCallbacks {
 
   // ---- sending
 
-  static ssize_t read_queue(nghttp2_session*, int32_t, uint8_t*, size_t size, uint32_t* flags, nghttp2_data_source* source, void* user) {
+  static ssize_t read_queue(nghttp2_session*, int32_t, uint8_t*, size_t size, uint32_t* flags,
+                            nghttp2_data_source* source, void* user) {
     if (session_of(user).broken_) return NGHTTP2_ERR_DEFERRED;  // the stream may be gone
     Stream& stream = *static_cast<Stream*>(source->ptr);
-    const bool may_send = stream.answered_;  // a client's bytes wait for the answer: until then they may still go elsewhere
+    const bool may_send =
+        stream.answered_;  // a client's bytes wait for the answer: until then they may still go elsewhere
     if (!may_send || (stream.outgoing_.empty() && !stream.end_queued_)) {
       stream.deferred_ = true;
       return NGHTTP2_ERR_DEFERRED;
@@ -218,7 +235,8 @@ struct CodecCallbacks {
   }
 
   // One call of the codec may send any number of DATA frames, so it is here that the limits of produce() hold.
-  static int send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_header, size_t size, nghttp2_data_source* source, void* user) {
+  static int send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_header, size_t size,
+                       nghttp2_data_source* source, void* user) {
     constexpr size_t kFrameHeaderBytes = 9;
     Session& session = session_of(user);
     if (session.broken_) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // drops the frame; the stream may be gone
@@ -244,11 +262,14 @@ struct CodecCallbacks {
     Session& session = session_of(user);
     if (frame->hd.type == NGHTTP2_RST_STREAM) ++session.counters_.resets_sent;
     // The codec has found a violation by itself, and ends the session.
-    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && !session.broken_) session.breach_ = Breach::kProtocol;
-    // A refusal ends our side; this ends the peer's, without an error. Not earlier: a stream that is being reset sends no headers.
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && !session.broken_)
+      session.breach_ = Breach::kProtocol;
+    // A refusal ends our side; this ends the peer's, without an error. Not earlier: a stream that is being reset sends
+    // no headers.
     if (frame->hd.type == NGHTTP2_HEADERS && session.role_ == Session::Role::kServer) {
       const Stream* stream = stream_of(session, frame->hd.stream_id);
-      if (stream && stream->refused_ && !stream->peer_ended_) nghttp2_submit_rst_stream(codec, NGHTTP2_FLAG_NONE, stream->id_, NGHTTP2_NO_ERROR);
+      if (stream && stream->refused_ && !stream->peer_ended_)
+        nghttp2_submit_rst_stream(codec, NGHTTP2_FLAG_NONE, stream->id_, NGHTTP2_NO_ERROR);
     }
     return 0;
   }
@@ -256,7 +277,8 @@ struct CodecCallbacks {
   // A CONNECT that could not leave any more (the peer said GOAWAY meanwhile): nothing was processed.
   static int frame_not_sent(nghttp2_session* codec, const nghttp2_frame* frame, int, void* user) {
     if (!starts_request(frame)) return 0;
-    nghttp2_session_set_stream_user_data(codec, frame->hd.stream_id, nullptr);  // or its close would be told a second time
+    nghttp2_session_set_stream_user_data(codec, frame->hd.stream_id,
+                                         nullptr);  // or its close would be told a second time
     Session& session = session_of(user);
     const auto found = std::ranges::find(session.streams_, frame->hd.stream_id, &Stream::id_);
     if (found != session.streams_.end() && !(*found)->closed_) session.closed_by_wire(**found, NGHTTP2_REFUSED_STREAM);
@@ -288,8 +310,8 @@ nghttp2_option* make_options() {
   nghttp2_option_set_no_auto_window_update(options, 1);  // windows follow what was drained
   nghttp2_option_set_no_closed_streams(options, 1);      // we use no priorities: a closed stream's memory goes at once
   nghttp2_option_set_peer_max_concurrent_streams(options, limits::kMaxStreams);
-  // nghttp2 would end the session at 33 resets a second, also of streams that were served: applications reset connections. Session counts
-  // those that were not served.
+  // nghttp2 would end the session at 33 resets a second, also of streams that were served: applications reset
+  // connections. Session counts those that were not served.
   nghttp2_option_set_stream_reset_rate_limit(options, UINT32_MAX, UINT32_MAX);
   return options;
 }
@@ -297,7 +319,8 @@ nghttp2_option* make_options() {
 }  // namespace
 
 nghttp2_session* make_codec(Session* session, bool is_server) {
-  static nghttp2_session_callbacks* const callbacks = CodecCallbacks::make();  // constant tables that nghttp2 wants on its heap
+  static nghttp2_session_callbacks* const callbacks =
+      CodecCallbacks::make();  // constant tables that nghttp2 wants on its heap
   static nghttp2_option* const options = make_options();
   nghttp2_session* codec = nullptr;
   const int result = is_server ? nghttp2_session_server_new2(&codec, callbacks, session, options)

@@ -10,17 +10,17 @@ namespace leat::hbone {
 
 // Why a peer was refused or a session ended.
 enum class Breach : uint8_t {
-  kNotHttp2,         // HTTP/1.1, or garbage, where the connection preface belongs
-  kProtocol,         // another violation of RFC 9113, found by the codec
-  kHeaderList,       // a header list, or a header that we use, is too large
-  kNotConnect,       // a method other than CONNECT
-  kAuthority,        // no address and port in :authority
-  kRapidReset,       // streams reset before they were answered (CVE-2023-44487)
+  kNotHttp2,    // HTTP/1.1, or garbage, where the connection preface belongs
+  kProtocol,    // another violation of RFC 9113, found by the codec
+  kHeaderList,  // a header list, or a header that we use, is too large
+  kNotConnect,  // a method other than CONNECT
+  kAuthority,   // no address and port in :authority
+  kRapidReset,  // streams reset before they were answered (CVE-2023-44487)
   kSettingsFlood,
-  kControlFlood,     // PING, PRIORITY
+  kControlFlood,  // PING, PRIORITY
   kEmptyDataFlood,
   kBadRequestFlood,
-  kPingTimeout,      // did not answer
+  kPingTimeout,  // did not answer
   kCount,
 };
 std::string_view name(Breach breach);  // a label for metrics: "rapid_reset"

@@ -32,14 +32,17 @@ bool is_alphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <
 // RFC 9110, section 5.6.2.
 bool is_token(std::string_view text) {
   constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !text.empty() && std::ranges::all_of(text, [&](char c) { return is_alphanumeric(c) || kMarks.find(c) != std::string_view::npos; });
+  return !text.empty() && std::ranges::all_of(text, [&](char c) {
+    return is_alphanumeric(c) || kMarks.find(c) != std::string_view::npos;
+  });
 }
 
 std::string percent_encoded(std::string_view text) {
   std::string encoded;
   for (const char c : text) {
     const bool unreserved = is_alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~';
-    unreserved ? encoded.push_back(c) : void(fmt::format_to(std::back_inserter(encoded), "%{:02X}", static_cast<uint8_t>(c)));
+    unreserved ? encoded.push_back(c)
+               : void(fmt::format_to(std::back_inserter(encoded), "%{:02X}", static_cast<uint8_t>(c)));
   }
   return encoded;
 }
@@ -77,14 +80,16 @@ struct PlainKey {
   std::string Baggage::* field;
 };
 // The workload's own name stands between these two groups, under a key that depends on its kind.
-constexpr std::array<PlainKey, 2> kKeysBefore = {{{"k8s.cluster.name", &Baggage::cluster}, {"k8s.namespace.name", &Baggage::ns}}};
+constexpr std::array<PlainKey, 2> kKeysBefore = {
+    {{"k8s.cluster.name", &Baggage::cluster}, {"k8s.namespace.name", &Baggage::ns}}};
 constexpr std::array<PlainKey, 4> kKeysAfter = {{{"service.name", &Baggage::service},
                                                  {"service.version", &Baggage::version},
                                                  {"cloud.region", &Baggage::region},
                                                  {"cloud.availability_zone", &Baggage::zone}}};
 
 void write_member(std::string& out, std::string_view key, std::string_view value) {
-  if (!value.empty()) fmt::format_to(std::back_inserter(out), "{}{}={}", out.empty() ? "" : ",", key, percent_encoded(value));
+  if (!value.empty())
+    fmt::format_to(std::back_inserter(out), "{}{}={}", out.empty() ? "" : ",", key, percent_encoded(value));
 }
 
 void assign(Baggage& baggage, std::string_view key, std::string value) {
@@ -119,7 +124,9 @@ bool equal_ignoring_case(std::string_view text, std::string_view lower) {
 
 bool is_host(std::string_view text) {
   return !text.empty() && text.size() <= 261 &&  // a name of 255 bytes and a port
-         std::ranges::all_of(text, [](char c) { return is_alphanumeric(c) || c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']'; });
+         std::ranges::all_of(text, [](char c) {
+           return is_alphanumeric(c) || c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']';
+         });
 }
 
 }  // namespace
@@ -137,8 +144,8 @@ std::optional<Baggage> Baggage::parse(std::string_view text) {
   Baggage baggage;
   while (!text.empty()) {
     std::string_view member = trimmed(cut(text, ','));
-    if (member.empty()) continue;                // an empty list element (RFC 9110, section 5.6.1)
-    std::string_view pair = cut(member, ';');    // properties are skipped
+    if (member.empty()) continue;              // an empty list element (RFC 9110, section 5.6.1)
+    std::string_view pair = cut(member, ';');  // properties are skipped
     const size_t equals = pair.find('=');
     if (equals == std::string_view::npos) return std::nullopt;
     const std::string_view key = trimmed(pair.substr(0, equals));

@@ -1,4 +1,5 @@
-// The text that HBONE's headers carry: who is behind a stream. Pure functions; a peer's text is never trusted, only reported.
+// The text that HBONE's headers carry: who is behind a stream. Pure functions; a peer's text is never trusted, only
+// reported.
 #pragma once
 
 #include <optional>
@@ -22,7 +23,8 @@ struct Baggage {
 
   // In the order that peers expect. Bytes outside RFC 3986's unreserved set are percent-encoded.
   [[nodiscard]] std::string write() const;
-  // Unknown keys and properties are skipped, the last of a repeated key wins; no value for text that is not a baggage list.
+  // Unknown keys and properties are skipped, the last of a repeated key wins; no value for text that is not a baggage
+  // list.
   static std::optional<Baggage> parse(std::string_view text);
   bool operator==(const Baggage&) const = default;
 };
@@ -33,7 +35,8 @@ struct Forwarded {
   std::string host;  // empty where the client asked for an address
 
   [[nodiscard]] std::string write() const;  // for="10.0.0.1:4711";host=a.b.svc.cluster.local
-  // Strict: exactly one element, `for` with an IP address and a port (quoted), at most one `host`; other parameters are skipped.
+  // Strict: exactly one element, `for` with an IP address and a port (quoted), at most one `host`; other parameters are
+  // skipped.
   static std::optional<Forwarded> parse(std::string_view text);
   bool operator==(const Forwarded&) const = default;
 };

@@ -18,7 +18,9 @@ constexpr uint32_t kBlocksAFrame = 3;
 constexpr uint16_t bit(EventKind kind) { return static_cast<uint16_t>(1u << static_cast<unsigned>(kind)); }
 
 nghttp2_nv header(std::string_view name, std::string_view value) {
-  const auto bytes = [](std::string_view text) { return const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(text.data())); };
+  const auto bytes = [](std::string_view text) {
+    return const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(text.data()));
+  };
   return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NO_COPY_NAME};
 }
 
@@ -40,18 +42,30 @@ class HeaderList {
 
 std::string_view name(Breach breach) {
   switch (breach) {
-    case Breach::kNotHttp2: return "not_http2";
-    case Breach::kProtocol: return "protocol";
-    case Breach::kHeaderList: return "header_list";
-    case Breach::kNotConnect: return "not_connect";
-    case Breach::kAuthority: return "authority";
-    case Breach::kRapidReset: return "rapid_reset";
-    case Breach::kSettingsFlood: return "settings_flood";
-    case Breach::kControlFlood: return "control_flood";
-    case Breach::kEmptyDataFlood: return "empty_data_flood";
-    case Breach::kBadRequestFlood: return "bad_request_flood";
-    case Breach::kPingTimeout: return "ping_timeout";
-    case Breach::kCount: break;
+    case Breach::kNotHttp2:
+      return "not_http2";
+    case Breach::kProtocol:
+      return "protocol";
+    case Breach::kHeaderList:
+      return "header_list";
+    case Breach::kNotConnect:
+      return "not_connect";
+    case Breach::kAuthority:
+      return "authority";
+    case Breach::kRapidReset:
+      return "rapid_reset";
+    case Breach::kSettingsFlood:
+      return "settings_flood";
+    case Breach::kControlFlood:
+      return "control_flood";
+    case Breach::kEmptyDataFlood:
+      return "empty_data_flood";
+    case Breach::kBadRequestFlood:
+      return "bad_request_flood";
+    case Breach::kPingTimeout:
+      return "ping_timeout";
+    case Breach::kCount:
+      break;
   }
   return "none";
 }
@@ -61,17 +75,21 @@ const ConnectRequest& Stream::request() const {
   return headers_->request;
 }
 
-std::string_view Stream::refusal_reason() const { return headers_ ? std::string_view(headers_->reason) : std::string_view(); }
+std::string_view Stream::refusal_reason() const {
+  return headers_ ? std::string_view(headers_->reason) : std::string_view();
+}
 
 Session::Session(Role role, ring::BufferPool& pool, Counters& counters, Clock::time_point now)
     : pool_(pool), counters_(counters), started_(now), now_(now), heard_(now), ping_sent_(now), role_(role) {
   const bool is_server = role == Role::kServer;
   codec_ = make_codec(this, is_server);
-  const nghttp2_settings_entry own = is_server ? nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits::kMaxStreams}
-                                               : nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
-  const std::array<nghttp2_settings_entry, 3> settings = {{own,
-                                                           {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits::kInitialWindowBytes},
-                                                           {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits::kMaxHeaderListBytes}}};
+  const nghttp2_settings_entry own =
+      is_server ? nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits::kMaxStreams}
+                : nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
+  const std::array<nghttp2_settings_entry, 3> settings = {
+      {own,
+       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits::kInitialWindowBytes},
+       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits::kMaxHeaderListBytes}}};
   nghttp2_submit_settings(codec_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
   nghttp2_session_set_local_window_size(codec_, NGHTTP2_FLAG_NONE, 0, limits::kConnectionWindowBytes);
 }
@@ -94,7 +112,8 @@ Result<void> Session::feed(ring::Chain&& plaintext, Clock::time_point now) {
     input_ = &slice;
     const ssize_t used = nghttp2_session_mem_recv(codec_, slice.data(), slice.size());
     if (breach_ != Breach::kCount) return broken(breach_, "");
-    if (used == NGHTTP2_ERR_BAD_CLIENT_MAGIC) return broken(Breach::kNotHttp2, "the peer does not begin with HTTP/2's preface");
+    if (used == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
+      return broken(Breach::kNotHttp2, "the peer does not begin with HTTP/2's preface");
     if (used < 0) return broken(Breach::kProtocol, nghttp2_strerror(static_cast<int>(used)));
   }
   nghttp2_session_consume_connection(codec_, std::exchange(arrived_bytes_, 0));
@@ -176,11 +195,15 @@ bool Session::session_event(Event& event, EventKind kind, bool& pending) {
 }
 
 bool Session::next_event(Event& event) {
-  if (session_event(event, EventKind::kSettings, settings_pending_) || session_event(event, EventKind::kGoaway, goaway_pending_)) return true;
+  if (session_event(event, EventKind::kSettings, settings_pending_) ||
+      session_event(event, EventKind::kGoaway, goaway_pending_))
+    return true;
   if (!ready_head_) return false;
   Stream& stream = *ready_head_;
   const auto kind = static_cast<EventKind>(std::countr_zero(stream.events_));
-  const uint32_t code = kind == EventKind::kRefused ? stream.status_ : kind == EventKind::kReset ? stream.reset_code_ : 0;
+  const uint32_t code = kind == EventKind::kRefused ? stream.status_
+                        : kind == EventKind::kReset ? stream.reset_code_
+                                                    : 0;
   event = {kind, &stream, code};
   const auto left = static_cast<uint16_t>(stream.events_ & ~bit(kind));
   if (left == 0) unlink_ready(stream);
@@ -191,11 +214,13 @@ bool Session::next_event(Event& event) {
 // ---- streams
 
 bool Session::can_open() const {
-  return role_ == Role::kClient && !broken_ && !draining() && active_ < max_streams() && nghttp2_session_check_request_allowed(codec_) != 0;
+  return role_ == Role::kClient && !broken_ && !draining() && active_ < max_streams() &&
+         nghttp2_session_check_request_allowed(codec_) != 0;
 }
 
 uint32_t Session::max_streams() const {
-  return std::min(limits::kMaxStreams, nghttp2_session_get_remote_settings(codec_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS));
+  return std::min(limits::kMaxStreams,
+                  nghttp2_session_get_remote_settings(codec_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS));
 }
 
 Stream& Session::add_stream() {
@@ -311,7 +336,8 @@ void Session::grow_window(Stream& stream) {
   if (!fast || stream.window_bytes_ >= limits::kMaxWindowBytes || growth > window_budget_) return;
   window_budget_ -= growth;
   stream.window_bytes_ += growth;
-  nghttp2_session_set_local_window_size(codec_, NGHTTP2_FLAG_NONE, stream.id_, static_cast<int32_t>(stream.window_bytes_));
+  nghttp2_session_set_local_window_size(codec_, NGHTTP2_FLAG_NONE, stream.id_,
+                                        static_cast<int32_t>(stream.window_bytes_));
 }
 
 uint32_t Session::elapsed_ms() const {

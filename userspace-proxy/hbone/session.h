@@ -1,8 +1,8 @@
-// One end of an HTTP/2 connection whose streams are CONNECT tunnels (HBONE), without a socket: plaintext bytes in, events and plaintext
-// bytes out. One thread owns a Session and everything in it.
+// One end of an HTTP/2 connection whose streams are CONNECT tunnels (HBONE), without a socket: plaintext bytes in,
+// events and plaintext bytes out. One thread owns a Session and everything in it.
 //
-// How it is used: feed() what arrived, take next_event() until there is none, act (open, accept, send, consumed …), then produce() what is
-// to be sent. Nothing is called back.
+// How it is used: feed() what arrived, take next_event() until there is none, act (open, accept, send, consumed …),
+// then produce() what is to be sent. Nothing is called back.
 #pragma once
 
 #include <chrono>
@@ -35,15 +35,15 @@ class Session {
   ~Session();  // every stream goes with it
 
   // ---- wire
-  // Takes all of `plaintext`. An error means that the session is broken: produce() what is left (a GOAWAY), then close; its streams have a
-  // kReset event each.
+  // Takes all of `plaintext`. An error means that the session is broken: produce() what is left (a GOAWAY), then close;
+  // its streams have a kReset event each.
   Result<void> feed(ring::Chain&& plaintext, Clock::time_point now);
-  // Appends frames to `out` until it holds about `limit` bytes, nothing is left, or the pool is nearly dry. Frames of several streams
-  // follow one another without gaps, so that a TLS record carries many.
+  // Appends frames to `out` until it holds about `limit` bytes, nothing is left, or the pool is nearly dry. Frames of
+  // several streams follow one another without gaps, so that a TLS record carries many.
   void produce(ring::Chain& out, size_t limit);
   [[nodiscard]] bool wants_produce() const;
-  // Keeps the session alive: sends PING when nothing was heard, and breaks it (as feed() does) when nothing answers. Call at
-  // next_deadline().
+  // Keeps the session alive: sends PING when nothing was heard, and breaks it (as feed() does) when nothing answers.
+  // Call at next_deadline().
   Result<void> on_time(Clock::time_point now);
   [[nodiscard]] Clock::time_point next_deadline() const;
   // The transport broke or closed: every open stream gets kReset with `code`, and the session is finished.
@@ -61,8 +61,8 @@ class Session {
   Stream& open(const ConnectRequest& request);
   // Server: answers kConnect with 200.
   void accept(Stream& stream, std::string_view baggage);
-  // Server: answers kConnect with a status as wire peers read it (400, 401, 503) and a token for the peer's operator ("no-endpoint").
-  // Nothing follows: release the stream.
+  // Server: answers kConnect with a status as wire peers read it (400, 401, 503) and a token for the peer's operator
+  // ("no-endpoint"). Nothing follows: release the stream.
   void refuse(Stream& stream, uint16_t status, std::string_view reason);
 
   // Takes bytes from the front of `bytes`, up to limits::kSendQueueBytes queued; if some are left, kWritable follows.
@@ -71,12 +71,13 @@ class Session {
   void reset(Stream& stream, ResetCode code);
   // `bytes` of received() have left this process: the peer may send as many more.
   void consumed(Stream& stream, size_t bytes);
-  // The owner forgets the stream; each opened or announced stream is released exactly once. One that is not through yet is reset
-  // (kCancel), unless both sides have ended and only queued bytes are left: those still go out.
+  // The owner forgets the stream; each opened or announced stream is released exactly once. One that is not through yet
+  // is reset (kCancel), unless both sides have ended and only queued bytes are left: those still go out.
   void release(Stream& stream);
 
   // ---- end
-  // Graceful: the peer opens no new streams (told twice, a round trip apart, so that none on its way is lost), open ones finish.
+  // Graceful: the peer opens no new streams (told twice, a round trip apart, so that none on its way is lost), open
+  // ones finish.
   void drain();
   [[nodiscard]] bool draining() const { return drain_ != Drain::kNo || peer_goaway_; }
   // Nothing left to say or hear: close the transport once the output is sent.
@@ -102,10 +103,10 @@ class Session {
   nghttp2_session* codec_ = nullptr;
   ring::BufferPool& pool_;
   Counters& counters_;
-  std::vector<Stream*> streams_;         // all that are not forgotten
+  std::vector<Stream*> streams_;  // all that are not forgotten
   Stream* ready_head_ = nullptr;
   Stream* ready_tail_ = nullptr;
-  ring::Chain* output_ = nullptr;        // during produce()
+  ring::Chain* output_ = nullptr;  // during produce()
   size_t output_limit_ = 0;
   const ring::Buffer* input_ = nullptr;  // during feed(): the slice that the codec reads
   size_t header_list_bytes_ = 0;         // of the header block that the codec reads
@@ -121,12 +122,12 @@ class Session {
   TokenBucket control_{limits::kControl};
   TokenBucket empty_data_{limits::kEmptyData};
   TokenBucket bad_requests_{limits::kBadRequests};
-  std::string complaint_;                // the codec's last words on what the peer did
-  Breach breach_ = Breach::kCount;       // found in a callback, acted upon after it
+  std::string complaint_;           // the codec's last words on what the peer did
+  Breach breach_ = Breach::kCount;  // found in a callback, acted upon after it
   Role role_;
   Drain drain_ = Drain::kNo;
   bool ping_outstanding_ = false;
-  bool settings_pending_ = false;        // session events not yet taken
+  bool settings_pending_ = false;  // session events not yet taken
   bool goaway_pending_ = false;
   bool peer_goaway_ = false;
   bool broken_ = false;

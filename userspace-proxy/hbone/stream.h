@@ -22,8 +22,8 @@ enum class ResetCode : uint32_t {
   kEnhanceYourCalm = 11,
 };
 
-// What a CONNECT says. As a client, `authority` and any others that are not empty are sent, in this order; as a server, what the peer sent
-// (untrusted, bounded by limits::kMaxHeaderValueBytes).
+// What a CONNECT says. As a client, `authority` and any others that are not empty are sent, in this order; as a server,
+// what the peer sent (untrusted, bounded by limits::kMaxHeaderValueBytes).
 struct ConnectRequest {
   SocketAddress authority;
   std::string baggage;
@@ -63,7 +63,8 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   [[nodiscard]] int32_t id() const { return id_; }
-  // Bytes that the peer sent and the owner has not taken yet. Take slices out as you like, then report drained bytes by consumed().
+  // Bytes that the peer sent and the owner has not taken yet. Take slices out as you like, then report drained bytes by
+  // consumed().
   ring::Chain& received() { return received_; }
   [[nodiscard]] size_t queued() const { return outgoing_.size(); }  // accepted by send(), not yet on the wire
   [[nodiscard]] bool peer_ended() const { return peer_ended_; }
@@ -94,22 +95,22 @@ class Stream {
   std::unique_ptr<Headers> headers_;
   Stream* next_ready_ = nullptr;  // streams with events, in the order in which they got them
   Stream* previous_ready_ = nullptr;
-  uint32_t index_ = 0;            // in the session's list of all streams
+  uint32_t index_ = 0;  // in the session's list of all streams
   int32_t id_ = 0;
   uint32_t reset_code_ = 0;
   uint32_t window_bytes_ = 0;
-  uint32_t drained_bytes_ = 0;    // since drained_since_ms_: how fast the owner reads
+  uint32_t drained_bytes_ = 0;  // since drained_since_ms_: how fast the owner reads
   uint32_t drained_since_ms_ = 0;
-  uint16_t status_ = 0;           // of the answer; 0: none yet
-  uint16_t events_ = 0;           // not yet delivered, a bit each by EventKind
-  bool answered_ : 1 = false;     // 200 sent or received
-  bool refused_ : 1 = false;      // another status sent or received
-  bool deferred_ : 1 = false;     // the codec waits for us to have bytes
-  bool sender_waits_ : 1 = false; // send() took less than was offered
+  uint16_t status_ = 0;            // of the answer; 0: none yet
+  uint16_t events_ = 0;            // not yet delivered, a bit each by EventKind
+  bool answered_ : 1 = false;      // 200 sent or received
+  bool refused_ : 1 = false;       // another status sent or received
+  bool deferred_ : 1 = false;      // the codec waits for us to have bytes
+  bool sender_waits_ : 1 = false;  // send() took less than was offered
   bool end_queued_ : 1 = false;
   bool peer_ended_ : 1 = false;
-  bool closed_ : 1 = false;       // by the wire
-  bool released_ : 1 = false;     // by the owner
+  bool closed_ : 1 = false;    // by the wire
+  bool released_ : 1 = false;  // by the owner
 };
 
 }  // namespace leat::hbone

@@ -2,18 +2,21 @@
 
 namespace leat::hbone {
 
-Tunnel Tunnel::client(tls::CredentialsPtr credentials, std::vector<SpiffeId> expected, ring::BufferPool& pool, Counters& counters,
-                      Clock::time_point now) {
-  Tunnel tunnel(tls::Channel::client(std::move(credentials), std::move(expected), pool), Session::Role::kClient, pool, counters, now);
+Tunnel Tunnel::client(tls::CredentialsPtr credentials, std::vector<SpiffeId> expected, ring::BufferPool& pool,
+                      Counters& counters, Clock::time_point now) {
+  Tunnel tunnel(tls::Channel::client(std::move(credentials), std::move(expected), pool), Session::Role::kClient, pool,
+                counters, now);
   tunnel.channel_.handshake();  // the ClientHello
   return tunnel;
 }
 
-Tunnel Tunnel::server(tls::CredentialsPtr credentials, ring::BufferPool& pool, Counters& counters, Clock::time_point now) {
+Tunnel Tunnel::server(tls::CredentialsPtr credentials, ring::BufferPool& pool, Counters& counters,
+                      Clock::time_point now) {
   return Tunnel(tls::Channel::server(std::move(credentials), pool), Session::Role::kServer, pool, counters, now);
 }
 
-Tunnel::Tunnel(tls::Channel channel, Session::Role role, ring::BufferPool& pool, Counters& counters, Clock::time_point now)
+Tunnel::Tunnel(tls::Channel channel, Session::Role role, ring::BufferPool& pool, Counters& counters,
+               Clock::time_point now)
     : channel_(std::move(channel)), session_(std::make_unique<Session>(role, pool, counters, now)) {}
 
 Result<void> Tunnel::feed(ring::Chain&& ciphertext, Clock::time_point now) {

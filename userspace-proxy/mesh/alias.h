@@ -1,4 +1,5 @@
-// The alias scheme (bpf/alias.h) on IpAddress: which id an address of the destination block carries, and the address of a source id.
+// The alias scheme (bpf/alias.h) on IpAddress: which id an address of the destination block carries, and the address of
+// a source id.
 #pragma once
 
 #include <cstdint>

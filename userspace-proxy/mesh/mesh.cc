@@ -25,7 +25,8 @@ std::vector<IpAddress> addresses_of(const v1::Workload& message, Problems* probl
     if (const auto address = IpAddress::from_wire(bytes)) {
       addresses.push_back(*address);
     } else {
-      problems->push_back(fmt::format("workload {}/{}: an address of {} bytes", message.namespace_(), message.name(), bytes.size()));
+      problems->push_back(
+          fmt::format("workload {}/{}: an address of {} bytes", message.namespace_(), message.name(), bytes.size()));
     }
   }
   return addresses;
@@ -41,7 +42,8 @@ std::array<Service::Port, 2> ports_of_service(const v1::Service& message, uint16
     const auto address = IpAddress::from_wire(endpoint.address());
     const auto target = port_of(mapping->target_port());
     if (!address || !target) {
-      problems->push_back(fmt::format("service {}/{}: an endpoint of port {} has a wrong address or target port", message.namespace_(), message.name(), port));
+      problems->push_back(fmt::format("service {}/{}: an endpoint of port {} has a wrong address or target port",
+                                      message.namespace_(), message.name(), port));
       continue;
     }
     const uint32_t weight = std::max(endpoint.weight(), 1u);
@@ -59,10 +61,13 @@ v1::MtlsMode Workload::mtls_at(uint16_t port) const {
   return own == port_mtls.end() ? mtls : own->second;
 }
 
-bool Workload::has_address(const IpAddress& address) const { return std::ranges::find(addresses, address) != addresses.end(); }
+bool Workload::has_address(const IpAddress& address) const {
+  return std::ranges::find(addresses, address) != addresses.end();
+}
 
 const Service::Port* Service::find_port(uint16_t port, bool ipv6) const {
-  const auto found = std::ranges::find_if(ports, [&](const Port& each) { return each.port == port && each.ipv6 == ipv6; });
+  const auto found =
+      std::ranges::find_if(ports, [&](const Port& each) { return each.port == port && each.ipv6 == ipv6; });
   return found == ports.end() ? nullptr : &*found;
 }
 
@@ -134,7 +139,8 @@ void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
   service->load_balancing = message.load_balancing();
   for (const v1::ServicePort& declared : message.ports()) {
     if (const auto port = port_of(declared.port())) {
-      for (Service::Port& family : ports_of_service(message, *port, problems)) service->ports.push_back(std::move(family));
+      for (Service::Port& family : ports_of_service(message, *port, problems))
+        service->ports.push_back(std::move(family));
     } else {
       problems->push_back(fmt::format("service {}: port {} is out of range", service->key, declared.port()));
     }
@@ -158,7 +164,9 @@ void Mesh::link(Service& service) const {
 void Mesh::relink_services_of(const std::set<std::string, std::less<>>& workloads) {
   const auto refers = [&](const Backend& backend) { return workloads.contains(backend.uid); };
   for (auto& [key, service] : services_) {
-    if (std::ranges::none_of(service->ports, [&](const Service::Port& port) { return std::ranges::any_of(port.backends, refers); })) continue;
+    if (std::ranges::none_of(service->ports,
+                             [&](const Service::Port& port) { return std::ranges::any_of(port.backends, refers); }))
+      continue;
     auto linked = std::make_unique<Service>(*service);
     link(*linked);
     service = ServiceRef(linked.release());
@@ -168,7 +176,8 @@ void Mesh::relink_services_of(const std::set<std::string, std::less<>>& workload
 void Mesh::upsert_alias(const v1::Alias& message, Problems* problems) {
   const auto address = IpAddress::from_wire(message.address());
   if (!address || message.id() > LEAT_ALIAS_ID_MAX) {
-    problems->push_back(fmt::format("alias {} has an address of {} bytes or an id out of range", message.id(), message.address().size()));
+    problems->push_back(fmt::format("alias {} has an address of {} bytes or an id out of range", message.id(),
+                                    message.address().size()));
     return;
   }
   remove_alias(message.id());

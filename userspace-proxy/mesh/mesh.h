@@ -1,6 +1,7 @@
-// userspace-proxy/mesh: the mesh model as the proxy reads it. A Mesh is immutable: the control thread makes the next one from the last and
-// what changed, the workers swap to it, and a connection keeps the one that it began with until it is established. Workloads and services
-// that did not change are shared between generations, so that a flow record may hold one for as long as it likes.
+// userspace-proxy/mesh: the mesh model as the proxy reads it. A Mesh is immutable: the control thread makes the next
+// one from the last and what changed, the workers swap to it, and a connection keeps the one that it began with until
+// it is established. Workloads and services that did not change are shared between generations, so that a flow record
+// may hold one for as long as it likes.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +47,8 @@ struct Backend {
 };
 
 struct Service : RefCounted {
-  // The ready backends of one service port in one address family, for a client of IPv4 must be seen as one of IPv4; those that
-  // the kernel can't join by itself (on other nodes, or outside the mesh) first.
+  // The ready backends of one service port in one address family, for a client of IPv4 must be seen as one of IPv4;
+  // those that the kernel can't join by itself (on other nodes, or outside the mesh) first.
   struct Port {
     uint16_t port = 0;
     bool ipv6 = false;

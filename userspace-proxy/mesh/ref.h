@@ -1,5 +1,5 @@
-// Counted references to immutable objects of the mesh model. The count is atomic because the control thread builds the objects and every
-// worker reads them; it is touched a few times a connection and never a message.
+// Counted references to immutable objects of the mesh model. The count is atomic because the control thread builds the
+// objects and every worker reads them; it is touched a few times a connection and never a message.
 #pragma once
 
 #include <atomic>

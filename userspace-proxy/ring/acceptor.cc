@@ -21,7 +21,8 @@ bool means_dead(int error) { return error == EINVAL || error == EBADF || error =
 
 // Whether it concerned one connection only (accept(2) passes on the new socket's pending network errors).
 bool means_next(int error) {
-  return error == 0 || error == ECANCELED || error == EAGAIN || error == EINTR || error == ECONNABORTED || error == EPROTO;
+  return error == 0 || error == ECANCELED || error == EAGAIN || error == EINTR || error == ECONNABORTED ||
+         error == EPROTO;
 }
 
 }  // namespace

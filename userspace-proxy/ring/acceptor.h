@@ -1,5 +1,5 @@
-// Takes connections from a listening socket that somebody else made. At most one armed acceptor a listener on the whole node: two would
-// lose wake-ups (the agent's lease sees to that).
+// Takes connections from a listening socket that somebody else made. At most one armed acceptor a listener on the whole
+// node: two would lose wake-ups (the agent's lease sees to that).
 #pragma once
 
 #include <functional>
@@ -13,7 +13,8 @@ namespace leat::ring {
 class Acceptor {
  public:
   using OnAccept = std::function<void(UniqueFd)>;  // a connection, close-on-exec; make a Socket of it
-  using OnDead = std::function<void(int error)>;   // the listener will never accept again (-EINVAL: it was killed); not armed any more
+  using OnDead = std::function<void(int error)>;   // the listener will never accept again (-EINVAL: it was killed); not
+                                                   // armed any more
 
   // Not armed. Both callbacks run on the loop's thread and may destroy flows, but not this acceptor.
   Acceptor(Loop& loop, UniqueFd listener, OnAccept on_accept, OnDead on_dead);
@@ -22,8 +23,8 @@ class Acceptor {
   ~Acceptor();  // disarmed by then
 
   void arm();  // not while disarm() waits
-  // Ends when this acceptor takes no connection any more; all that it had taken were delivered. What waits in the backlog stays there for
-  // the next one. One disarm() at a time.
+  // Ends when this acceptor takes no connection any more; all that it had taken were delivered. What waits in the
+  // backlog stays there for the next one. One disarm() at a time.
   [[nodiscard]] Task<void> disarm();
   [[nodiscard]] bool armed() const { return armed_; }
   [[nodiscard]] int fd() const { return listener_.get(); }

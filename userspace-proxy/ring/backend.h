@@ -1,5 +1,6 @@
-// How a loop talks to the kernel. Two implementations with one meaning: UringBackend (completions) and EpollBackend (readiness). Here is
-// what both share: the queues of operations that the kernel does not hold, completion, and the end of a socket. Internal to ring/.
+// How a loop talks to the kernel. Two implementations with one meaning: UringBackend (completions) and EpollBackend
+// (readiness). Here is what both share: the queues of operations that the kernel does not hold, completion, and the end
+// of a socket. Internal to ring/.
 #pragma once
 
 #include <memory>
@@ -37,8 +38,8 @@ class Backend {
   virtual void start_accepting(Acceptor& acceptor) = 0;
   virtual void stop_accepting(Acceptor& acceptor) = 0;  // ends with acceptor.ended() in a later turn
 
-  // Hands everything to the kernel and sleeps until something happened or `until`; then, with the loop's clock read again, dispatch()
-  // completes what happened.
+  // Hands everything to the kernel and sleeps until something happened or `until`; then, with the loop's clock read
+  // again, dispatch() completes what happened.
   virtual void wait(Clock::time_point until) = 0;
   virtual void dispatch() = 0;
 
@@ -52,14 +53,17 @@ class Backend {
     return loop_.buffers().free_blocks() * 4 < loop_.buffers().blocks() ? 1 : kMaxReceiveBlocks;
   }
   // Blocks that a receive may use: all, or all but the reserve.
-  [[nodiscard]] uint32_t blocks_for(const SocketState& socket) const { return blocks_above(socket.uses_reserve ? 0 : reserve()); }
+  [[nodiscard]] uint32_t blocks_for(const SocketState& socket) const {
+    return blocks_above(socket.uses_reserve ? 0 : reserve());
+  }
   [[nodiscard]] uint32_t blocks_above(uint32_t kept) const {
     const uint32_t blocks = loop_.buffers_.free_blocks();
     return blocks > kept ? blocks - kept : 0;
   }
   [[nodiscard]] uint32_t reserve() const { return loop_.options_.reserve_blocks; }
   void starve(ReceiveOperation& operation);
-  // Starts as many as there are blocks, in the order in which they starved. Who finds the blocks gone goes to the end of the queue.
+  // Starts as many as there are blocks, in the order in which they starved. Who finds the blocks gone goes to the end
+  // of the queue.
   void retry(OperationQueue& starved, uint32_t blocks);
   void complete(Operation& operation, int error);
   // For operations that the kernel does not hold: completed in the next dispatch, so never inside a call of the user's.
@@ -67,7 +71,7 @@ class Backend {
   void bury() { graveyard_.clear(); }
 
   Loop& loop_;
-  OperationQueue due_;      // have their outcome, or (epoll) deserve an attempt
+  OperationQueue due_;              // have their outcome, or (epoll) deserve an attempt
   OperationQueue starved_;          // receives without a block, first come first served;
   OperationQueue starved_reserve_;  // those of sockets that may use the reserve
 

@@ -23,7 +23,8 @@ Buffer Buffer::share(uint32_t offset, uint32_t size) const {
 
 BufferPool::BufferPool(uint32_t blocks) : blocks_(blocks), references_(blocks), touched_(blocks) {
   LEAT_CHECK(blocks >= 2 && blocks <= 32768, "buffer pool size");
-  void* memory = mmap(nullptr, static_cast<size_t>(blocks) * kBlockBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = mmap(nullptr, static_cast<size_t>(blocks) * kBlockBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   LEAT_CHECK(memory != MAP_FAILED, "no address space for the buffer pool");
   memory_ = static_cast<uint8_t*>(memory);
   free_.reserve(blocks);

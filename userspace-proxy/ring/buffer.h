@@ -1,5 +1,6 @@
-// Memory for bytes in flight. A BufferPool hands out blocks of one size; a Buffer is a counted slice of a block; a Chain is a queue of slices.
-// Blocks are reused last-in first-out, so that a quiet proxy touches few pages. Everything here belongs to one worker thread.
+// Memory for bytes in flight. A BufferPool hands out blocks of one size; a Buffer is a counted slice of a block; a
+// Chain is a queue of slices. Blocks are reused last-in first-out, so that a quiet proxy touches few pages. Everything
+// here belongs to one worker thread.
 #pragma once
 
 #include <sys/uio.h>
@@ -42,9 +43,11 @@ class Buffer {
 
  private:
   friend class BufferPool;
-  Buffer(BufferPool* pool, uint32_t block, uint8_t* data, uint32_t size) : pool_(pool), data_(data), size_(size), block_(block) {}
+  Buffer(BufferPool* pool, uint32_t block, uint8_t* data, uint32_t size)
+      : pool_(pool), data_(data), size_(size), block_(block) {}
   void swap(Buffer& other) noexcept {
-    std::swap(pool_, other.pool_), std::swap(data_, other.data_), std::swap(size_, other.size_), std::swap(block_, other.block_);
+    std::swap(pool_, other.pool_), std::swap(data_, other.data_), std::swap(size_, other.size_),
+        std::swap(block_, other.block_);
   }
   BufferPool* pool_ = nullptr;
   uint8_t* data_ = nullptr;
@@ -64,14 +67,16 @@ class BufferPool {
 
   // A Buffer of size 0 with a whole block as tail room, or one without a block when the pool is empty.
   [[nodiscard]] Buffer allocate();
-  // For the kernel's provided-buffer ring: takes a block out of the pool by id (-1: empty), and back as a Buffer of `size` bytes.
+  // For the kernel's provided-buffer ring: takes a block out of the pool by id (-1: empty), and back as a Buffer of
+  // `size` bytes.
   [[nodiscard]] int32_t lend();
   [[nodiscard]] Buffer adopt(uint32_t block, uint32_t size);
 
   [[nodiscard]] uint8_t* block(uint32_t id) const { return memory_ + static_cast<size_t>(id) * kBlockBytes; }
   [[nodiscard]] uint32_t blocks() const { return blocks_; }
   [[nodiscard]] uint32_t free_blocks() const { return static_cast<uint32_t>(free_.size()); }
-  // Gives the memory of free blocks that were not used since the last call back to the system; call it every few seconds.
+  // Gives the memory of free blocks that were not used since the last call back to the system; call it every few
+  // seconds.
   void trim();
 
  private:
@@ -80,9 +85,9 @@ class BufferPool {
   uint8_t* memory_ = nullptr;
   uint32_t blocks_;
   std::vector<uint16_t> references_;
-  std::vector<uint32_t> free_;       // last in, first out
-  std::vector<bool> touched_;        // holds memory
-  size_t low_water_ = 0;             // fewest free blocks since the last trim()
+  std::vector<uint32_t> free_;  // last in, first out
+  std::vector<bool> touched_;   // holds memory
+  size_t low_water_ = 0;        // fewest free blocks since the last trim()
 };
 
 inline Buffer::~Buffer() {
@@ -137,7 +142,7 @@ class Chain {
     slots_[end_++] = std::move(buffer);
   }
   void make_room();
-  void release();                        // empty and without memory
+  void release();                         // empty and without memory
   void take_over(Chain& other) noexcept;  // into a chain that is so
 
   Buffer own_slot_;

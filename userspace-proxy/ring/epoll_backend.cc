@@ -27,14 +27,16 @@ Result<std::unique_ptr<Backend>> EpollBackend::create(Loop& loop) {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return fail_errno(errno, "epoll_create1");
   epoll_event wake{.events = EPOLLIN | EPOLLET, .data = {.ptr = nullptr}};
-  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, loop.mailbox_.wake_fd(), &wake) != 0) return fail_errno(errno, "epoll_ctl: mailbox");
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, loop.mailbox_.wake_fd(), &wake) != 0)
+    return fail_errno(errno, "epoll_ctl: mailbox");
   return std::unique_ptr<Backend>(new EpollBackend(loop, std::move(epoll)));
 }
 
 void EpollBackend::watch(SocketState& socket) {
   if (std::exchange(socket.watched, true)) return;
   epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.ptr = &socket}};
-  LEAT_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.fd.get(), &event) == 0, "a socket that epoll does not take");
+  LEAT_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.fd.get(), &event) == 0,
+             "a socket that epoll does not take");
 }
 
 // Explicit, since close() alone does not take out a file that somebody else holds too (whoever made the socket for us).
@@ -79,7 +81,8 @@ void EpollBackend::cancel(Operation& operation) { complete_soon(operation, ECANC
 
 void EpollBackend::start_accepting(Acceptor& acceptor) {
   epoll_event event{.events = EPOLLIN, .data = {.u64 = reinterpret_cast<uintptr_t>(&acceptor) | kAcceptorTag}};
-  LEAT_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, acceptor.fd(), &event) == 0, "a listener that epoll does not take");
+  LEAT_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, acceptor.fd(), &event) == 0,
+             "a listener that epoll does not take");
 }
 
 void EpollBackend::stop_accepting(Acceptor& acceptor) {
@@ -89,7 +92,8 @@ void EpollBackend::stop_accepting(Acceptor& acceptor) {
 
 void EpollBackend::wait(Clock::time_point until) {
   sends_at_once_ = 0;
-  const bool blocks = (!starved_.empty() && blocks_above(reserve()) > 0) || (!starved_reserve_.empty() && blocks_above(0) > 0);
+  const bool blocks =
+      (!starved_.empty() && blocks_above(reserve()) > 0) || (!starved_reserve_.empty() && blocks_above(0) > 0);
   int timeout_ms = -1;
   if (!due_.empty() || blocks || !stopping_.empty()) {
     timeout_ms = 0;
@@ -119,7 +123,8 @@ void EpollBackend::dispatch() {
     Operation& operation = *due_.first();
     if (&operation == last) last = nullptr;
     due_.remove(operation);
-    if (operation.error != 0 || operation.kind == Operation::Kind::kHangup || attempt(operation)) complete(operation, operation.error);
+    if (operation.error != 0 || operation.kind == Operation::Kind::kHangup || attempt(operation))
+      complete(operation, operation.error);
   }
   bury();
 }
@@ -141,9 +146,12 @@ void EpollBackend::socket_event(SocketState& socket, uint32_t events) {
 
 bool EpollBackend::attempt(Operation& operation) {
   switch (operation.kind) {
-    case Operation::Kind::kReceive: return attempt(static_cast<ReceiveOperation&>(operation));
-    case Operation::Kind::kSend: return attempt(static_cast<SendOperation&>(operation));
-    default: return attempt(static_cast<ConnectOperation&>(operation));
+    case Operation::Kind::kReceive:
+      return attempt(static_cast<ReceiveOperation&>(operation));
+    case Operation::Kind::kSend:
+      return attempt(static_cast<SendOperation&>(operation));
+    default:
+      return attempt(static_cast<ConnectOperation&>(operation));
   }
 }
 
@@ -169,8 +177,8 @@ bool EpollBackend::attempt(ReceiveOperation& operation) {
     operation.error = errno;
     return true;
   }
-  // A read that came back short has emptied the queue: the next bytes make an edge of their own, and so would the peer's end, unless its
-  // edge came already.
+  // A read that came back short has emptied the queue: the next bytes make an edge of their own, and so would the
+  // peer's end, unless its edge came already.
   const bool filled = static_cast<size_t>(got) == count * BufferPool::kBlockBytes;
   socket.readable = filled || socket.ended;
   socket.burst = filled ? static_cast<uint8_t>(std::min(socket.burst * 2u, receive_blocks())) : 1;

@@ -1,5 +1,6 @@
-// Readiness: every socket is in the epoll set once, edge-triggered, for both directions; operations are tried when the last edge says that
-// they may succeed. Sends are tried at once; receives wait for the turn's dispatch, so that one busy peer cannot keep the loop to itself.
+// Readiness: every socket is in the epoll set once, edge-triggered, for both directions; operations are tried when the
+// last edge says that they may succeed. Sends are tried at once; receives wait for the turn's dispatch, so that one
+// busy peer cannot keep the loop to itself.
 #pragma once
 
 #include <sys/epoll.h>

@@ -10,7 +10,8 @@
 namespace leat::ring {
 
 Result<std::unique_ptr<Loop>> Loop::create(const LoopOptions& options) {
-  LEAT_CHECK(std::has_single_bit(options.standing_blocks) && std::popcount(options.reserve_blocks) <= 1, "not a power of two");
+  LEAT_CHECK(std::has_single_bit(options.standing_blocks) && std::popcount(options.reserve_blocks) <= 1,
+             "not a power of two");
   LEAT_CHECK(options.standing_blocks * 2 + options.reserve_blocks <= options.buffer_blocks, "too few buffer_blocks");
   std::unique_ptr<Loop> loop(new Loop(options));
   if (options.backend == BackendKind::kIoUring) {

@@ -1,8 +1,10 @@
-// The event loop of one worker thread: what it owns (kernel ring or epoll set, buffers, timers, mailbox) and the order of a turn.
+// The event loop of one worker thread: what it owns (kernel ring or epoll set, buffers, timers, mailbox) and the order
+// of a turn.
 //
-// A turn: flush (at_turn_end hooks) → one kernel entry, which submits, and sleeps if nothing is due → completions resume coroutines →
-// timers → what other threads posted. Everything runs on the thread that created the Loop; only post() and stop() may be called elsewhere.
-// Two back ends carry operations out, with the same meaning: io_uring, and epoll where a node forbids io_uring.
+// A turn: flush (at_turn_end hooks) → one kernel entry, which submits, and sleeps if nothing is due → completions
+// resume coroutines → timers → what other threads posted. Everything runs on the thread that created the Loop; only
+// post() and stop() may be called elsewhere. Two back ends carry operations out, with the same meaning: io_uring, and
+// epoll where a node forbids io_uring.
 #pragma once
 
 #include <coroutine>
@@ -30,10 +32,13 @@ enum class BackendKind : uint8_t { kIoUring, kEpoll };
 
 struct LoopOptions {
   BackendKind backend = BackendKind::kIoUring;
-  uint32_t buffer_blocks = 4096;    // of 16 KiB: the bound on bytes in flight in this worker; memory is touched only when used
-  uint32_t standing_blocks = 64;    // lent to the kernel for receives at a time; a power of two
-  uint32_t reserve_blocks = 64;     // that receives leave alone, but for Socket::use_reserve(); a power of two, or 0 for none
-  uint32_t submissions = 256;       // io_uring entries; the ring is charged to RLIMIT_MEMLOCK, which is 8 MiB a uid by default
+  uint32_t buffer_blocks =
+      4096;  // of 16 KiB: the bound on bytes in flight in this worker; memory is touched only when used
+  uint32_t standing_blocks = 64;  // lent to the kernel for receives at a time; a power of two
+  uint32_t reserve_blocks =
+      64;  // that receives leave alone, but for Socket::use_reserve(); a power of two, or 0 for none
+  uint32_t submissions =
+      256;  // io_uring entries; the ring is charged to RLIMIT_MEMLOCK, which is 8 MiB a uid by default
   uint32_t completions = 2048;
 };
 
@@ -77,8 +82,9 @@ class TurnHook {
 
 class Loop {
  public:
-  // Call on the thread that will run the loop. kDenied or kUnsupported with the cause and the cure in the message when this node does not
-  // give io_uring: the caller may then choose epoll. After create() the loop makes no system call that seal() takes away.
+  // Call on the thread that will run the loop. kDenied or kUnsupported with the cause and the cure in the message when
+  // this node does not give io_uring: the caller may then choose epoll. After create() the loop makes no system call
+  // that seal() takes away.
   static Result<std::unique_ptr<Loop>> create(const LoopOptions& options);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -87,7 +93,8 @@ class Loop {
   void run();   // until stop()
   void stop();  // from any thread; the turn under way is finished
 
-  // Runs `work` on the loop's thread, in the order of posting. From any thread; wakes the loop at most once for many posts.
+  // Runs `work` on the loop's thread, in the order of posting. From any thread; wakes the loop at most once for many
+  // posts.
   void post(std::function<void()> work);
 
   [[nodiscard]] Clock::time_point now() const { return now_; }  // read from the clock once a turn
@@ -96,7 +103,8 @@ class Loop {
   [[nodiscard]] const LoopCounters& counters() const { return counters_; }
   [[nodiscard]] BackendKind backend_kind() const { return options_.backend; }
 
-  // `hook` is called once before the loop next sleeps, first registered first. A hook may register hooks: they run in the same flush.
+  // `hook` is called once before the loop next sleeps, first registered first. A hook may register hooks: they run in
+  // the same flush.
   void at_turn_end(TurnHook& hook);
 
   // co_await loop.sleep_until(t). Not cancellable: for that, own a Timer.

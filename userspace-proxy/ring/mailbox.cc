@@ -19,8 +19,10 @@ Mailbox::~Mailbox() {
 void Mailbox::post(std::function<void()> work) {
   Letter* older = newest_.load(std::memory_order_relaxed);
   auto* letter = new Letter{std::move(work), older};
-  while (!newest_.compare_exchange_weak(older, letter, std::memory_order_release, std::memory_order_relaxed)) letter->next = older;
-  // Who finds the box empty rings; whoever comes next knows that the owner has yet to look. The letter may be gone by now.
+  while (!newest_.compare_exchange_weak(older, letter, std::memory_order_release, std::memory_order_relaxed))
+    letter->next = older;
+  // Who finds the box empty rings; whoever comes next knows that the owner has yet to look. The letter may be gone by
+  // now.
   if (older == nullptr) ::eventfd_write(wake_fd_.get(), 1);
 }
 

@@ -1,5 +1,5 @@
-// Work that other threads hand to a loop: a lock-free stack of nodes, taken whole by the owner and turned round, with one eventfd wake-up
-// for as many posts as happen while the owner has not looked.
+// Work that other threads hand to a loop: a lock-free stack of nodes, taken whole by the owner and turned round, with
+// one eventfd wake-up for as many posts as happen while the owner has not looked.
 #pragma once
 
 #include <atomic>

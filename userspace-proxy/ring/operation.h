@@ -1,6 +1,6 @@
-// What a coroutine can wait for at a socket. An operation lives in the awaiter, so in the frame of the coroutine that waits: nothing is
-// allocated for it, and the kernel's completion names it by address. Back ends carry operations out and complete them from the loop's own
-// turn, never inside a call of the user's.
+// What a coroutine can wait for at a socket. An operation lives in the awaiter, so in the frame of the coroutine that
+// waits: nothing is allocated for it, and the kernel's completion names it by address. Back ends carry operations out
+// and complete them from the loop's own turn, never inside a call of the user's.
 #pragma once
 
 #include <netinet/in.h>
@@ -23,9 +23,9 @@ struct Operation {
   Operation(Kind which, SocketState* of) : kind(which), socket(of) {}
 
   Kind kind;
-  bool cancelled = false;  // asked to end; the kernel may not know yet
-  int error = 0;        // the outcome: 0 or a positive errno
-  SocketState* socket;  // null: the socket was closed before
+  bool cancelled = false;        // asked to end; the kernel may not know yet
+  int error = 0;                 // the outcome: 0 or a positive errno
+  SocketState* socket;           // null: the socket was closed before
   OperationQueue* in = nullptr;  // a back end's queue, while the kernel does not hold it
   Operation* next = nullptr;
   Operation* previous = nullptr;

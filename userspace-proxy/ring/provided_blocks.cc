@@ -29,7 +29,8 @@ void ProvidedBlocks::refill() {
     const auto block = static_cast<uint32_t>(pool_.lend());
     const uint32_t position = tail_++ & (positions_ - 1);
     block_at_[position] = static_cast<uint16_t>(block);
-    io_uring_buf_ring_add(ring_.get(), pool_.block(block), BufferPool::kBlockBytes, static_cast<uint16_t>(position), mask, added);
+    io_uring_buf_ring_add(ring_.get(), pool_.block(block), BufferPool::kBlockBytes, static_cast<uint16_t>(position),
+                          mask, added);
   }
   if (added > 0) io_uring_buf_ring_advance(ring_.get(), added);
 }

@@ -1,5 +1,6 @@
-// Blocks lent to the kernel: a ring of provided buffers, from which a receive picks only when bytes are there. Few stand in it at a time,
-// refilled from the pool each turn, so that a quiet worker touches little memory. Internal to ring/.
+// Blocks lent to the kernel: a ring of provided buffers, from which a receive picks only when bytes are there. Few
+// stand in it at a time, refilled from the pool each turn, so that a quiet worker touches little memory. Internal to
+// ring/.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ class ProvidedBlocks {
   [[nodiscard]] uint16_t group() const { return group_; }
   [[nodiscard]] uint32_t standing() const { return standing_; }
 
-  // A completion names the position of its first block; the others lie behind it in the ring, and all but the last are full.
+  // A completion names the position of its first block; the others lie behind it in the ring, and all but the last are
+  // full.
   void take(Chain& into, uint32_t position, uint32_t bytes);
   // The kernel took a block and put nothing in it.
   void take_back(uint32_t position);

@@ -1,6 +1,7 @@
-// Carries bytes between two streams, both directions at once, until both have ended. Half-closes are kept exactly: the end of one stream's
-// bytes becomes the other's finish() behind the last byte. A stream that fails resets the other, after what it had sent was delivered.
-// Back-pressure is exact: a direction reads again only when its last write was taken.
+// Carries bytes between two streams, both directions at once, until both have ended. Half-closes are kept exactly: the
+// end of one stream's bytes becomes the other's finish() behind the last byte. A stream that fails resets the other,
+// after what it had sent was delivered. Back-pressure is exact: a direction reads again only when its last write was
+// taken.
 //
 // A stream is any type with
 //   co_await recv()         → IoResult<Chain>; empty: the peer ended its direction
@@ -26,8 +27,8 @@ struct RelayCounters {
 
 struct RelayResult {
   enum class End : uint8_t {
-    kFinished,   // both directions ended by themselves
-    kAFailed,    // A was reset or broke; B was reset
+    kFinished,  // both directions ended by themselves
+    kAFailed,   // A was reset or broke; B was reset
     kBFailed,
     kCancelled,  // somebody reset a stream from outside
   };
@@ -89,8 +90,8 @@ Detached relay_direction(RelayEnd<From>& from, RelayEnd<To>& to, RelayState& sta
     const size_t size = got->size();
     const IoResult<void> sent = co_await to.stream.send(std::move(*got));
     if (!sent) {
-      // What the broken stream had sent before is still read and delivered; then the other direction resets. If that one has ended
-      // already, nobody else is here to do it.
+      // What the broken stream had sent before is still read and delivered; then the other direction resets. If that
+      // one has ended already, nobody else is here to do it.
       to.broken = true;
       state.failed(to.when_failed, sent.error().value);
       if (--state.flowing == 0) kill(to.when_failed, sent.error().value);

@@ -91,8 +91,12 @@ IoResult<void> Socket::bind_source(const IpAddress& address) {
   return outcome(::bind(fd, reinterpret_cast<const sockaddr*>(&storage), bytes) == 0 ? 0 : errno);
 }
 
-SocketAddress Socket::local_address() const { return state_ ? address_by(::getsockname, state_->fd.get()) : SocketAddress{}; }
-SocketAddress Socket::peer_address() const { return state_ ? address_by(::getpeername, state_->fd.get()) : SocketAddress{}; }
+SocketAddress Socket::local_address() const {
+  return state_ ? address_by(::getsockname, state_->fd.get()) : SocketAddress{};
+}
+SocketAddress Socket::peer_address() const {
+  return state_ ? address_by(::getpeername, state_->fd.get()) : SocketAddress{};
+}
 int Socket::fd() const { return state_ ? state_->fd.get() : -1; }
 
 void Socket::Receive::await_suspend(std::coroutine_handle<> handle) {

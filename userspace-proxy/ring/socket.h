@@ -1,6 +1,7 @@
-// One TCP connection (or any stream socket) on a loop, for coroutines. At most one recv() and one send() or connect() wait at a time; they
-// may wait together. Whatever is called while operations are in flight is safe: what waits completes with ECANCELED in a later turn, and
-// the descriptor is closed when nothing is in flight any more. Operations on a closed socket complete at once with ECANCELED.
+// One TCP connection (or any stream socket) on a loop, for coroutines. At most one recv() and one send() or connect()
+// wait at a time; they may wait together. Whatever is called while operations are in flight is safe: what waits
+// completes with ECANCELED in a later turn, and the descriptor is closed when nothing is in flight any more. Operations
+// on a closed socket complete at once with ECANCELED.
 #pragma once
 
 #include <optional>
@@ -31,15 +32,17 @@ class Socket {
   }
   ~Socket() { close(); }
 
-  // co_await → IoResult<Chain>. Bytes as soon as there are any, several blocks at once when many wait; an empty Chain: the peer ended its
-  // direction. Reads nothing ahead: while nobody awaits recv(), the kernel's window holds the peer back.
+  // co_await → IoResult<Chain>. Bytes as soon as there are any, several blocks at once when many wait; an empty Chain:
+  // the peer ended its direction. Reads nothing ahead: while nobody awaits recv(), the kernel's window holds the peer
+  // back.
   [[nodiscard]] Receive recv();
-  // co_await → IoResult<void>: the kernel has taken all of it. On failure, how much it took is unknown. Never raises SIGPIPE.
+  // co_await → IoResult<void>: the kernel has taken all of it. On failure, how much it took is unknown. Never raises
+  // SIGPIPE.
   [[nodiscard]] Send send(Chain&& bytes);
   // co_await → IoResult<void>; ETIMEDOUT when `deadline` passes first. Turns Nagle's algorithm off.
   [[nodiscard]] Connect connect(const SocketAddress& to, Clock::time_point deadline);
-  // co_await → IoResult<void>: success when the connection is dead both ways (a reset, an error, or both directions ended). To learn of a
-  // reset while not reading.
+  // co_await → IoResult<void>: success when the connection is dead both ways (a reset, an error, or both directions
+  // ended). To learn of a reset while not reading.
   [[nodiscard]] Hangup hangup();
 
   // The waiting recv() completes with ECANCELED, or with what it had already received. Nothing if none waits.
@@ -52,14 +55,15 @@ class Socket {
   void reset();
   void close();
 
-  // Its receives may take the reserved blocks too. For a connection whose bytes let others go on (a tunnel: its window updates free what
-  // hundreds of streams hold), which would otherwise wait for blocks that only it can free. Call while no recv() waits.
+  // Its receives may take the reserved blocks too. For a connection whose bytes let others go on (a tunnel: its window
+  // updates free what hundreds of streams hold), which would otherwise wait for blocks that only it can free. Call
+  // while no recv() waits.
   void use_reserve();
   // Chooses the source address and leaves the port to connect() (IP_BIND_ADDRESS_NO_PORT), before connect().
   [[nodiscard]] IoResult<void> bind_source(const IpAddress& address);
   [[nodiscard]] SocketAddress local_address() const;  // ::, port 0 if the socket is closed or not of an IP family
   [[nodiscard]] SocketAddress peer_address() const;
-  [[nodiscard]] int fd() const;                       // -1 when closed; for getsockopt, setsockopt only
+  [[nodiscard]] int fd() const;  // -1 when closed; for getsockopt, setsockopt only
   [[nodiscard]] bool is_open() const { return state_ != nullptr; }
 
  private:

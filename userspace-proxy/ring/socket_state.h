@@ -1,5 +1,5 @@
-// What a loop keeps of a socket: its descriptor, what is in flight, and what is known of the kernel's queues. Outlives the Socket that
-// owns it until nothing is in flight. Internal to ring/.
+// What a loop keeps of a socket: its descriptor, what is in flight, and what is known of the kernel's queues. Outlives
+// the Socket that owns it until nothing is in flight. Internal to ring/.
 #pragma once
 
 #include "common/unique_fd.h"
@@ -27,9 +27,12 @@ class SocketState {
 
   Operation*& slot(Operation::Kind kind) {
     switch (kind) {
-      case Operation::Kind::kReceive: return receiving;
-      case Operation::Kind::kHangup: return hanging;
-      default: return sending;
+      case Operation::Kind::kReceive:
+        return receiving;
+      case Operation::Kind::kHangup:
+        return hanging;
+      default:
+        return sending;
     }
   }
   [[nodiscard]] bool idle() const { return !receiving && !sending && !hanging; }

@@ -1,6 +1,7 @@
-// Coroutines of the proxy. A Task<T> is lazy: it starts when it is awaited and gives its value to its one awaiter by symmetric transfer, so
-// that long chains of awaits cost no stack. A frame is destroyed only at its end: code that waits for the kernel is never torn down half-way;
-// to end it early, cancel what it waits for. Exceptions do not cross a task: one that escapes stops the program.
+// Coroutines of the proxy. A Task<T> is lazy: it starts when it is awaited and gives its value to its one awaiter by
+// symmetric transfer, so that long chains of awaits cost no stack. A frame is destroyed only at its end: code that
+// waits for the kernel is never torn down half-way; to end it early, cancel what it waits for. Exceptions do not cross
+// a task: one that escapes stops the program.
 #pragma once
 
 #include <coroutine>
@@ -112,7 +113,8 @@ inline void start(Task<void> task) {
   [](Task<void> owned) -> detail::Detached { co_await std::move(owned); }(std::move(task));
 }
 
-// One coroutine waits; set() wakes it. A set() with nobody waiting is remembered once. The waiter resumes inside set(): call it last.
+// One coroutine waits; set() wakes it. A set() with nobody waiting is remembered once. The waiter resumes inside set():
+// call it last.
 class Signal {
  public:
   void set() {

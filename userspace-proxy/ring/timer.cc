@@ -68,7 +68,8 @@ void TimerWheel::advance(Clock::time_point now) {
   Position first{};
   while (first_slot(first) && first.tick <= target) {
     tick_ = first.tick;
-    // The list is taken out before anything fires: a callback may arm, cancel or destroy any timer, also those still in `due`.
+    // The list is taken out before anything fires: a callback may arm, cancel or destroy any timer, also those still in
+    // `due`.
     Level& level = levels_[first.level];
     Timer* due = std::exchange(level.slots[first.slot], nullptr);
     due->back_ = &due;

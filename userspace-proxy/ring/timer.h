@@ -1,5 +1,5 @@
-// Deadlines in user space. A hierarchical wheel: arm and cancel cost O(1) whatever the number of timers, and the kernel is told of one
-// deadline a loop turn. Resolution 1 ms; a timer never fires early.
+// Deadlines in user space. A hierarchical wheel: arm and cancel cost O(1) whatever the number of timers, and the kernel
+// is told of one deadline a loop turn. Resolution 1 ms; a timer never fires early.
 #pragma once
 
 #include <array>
@@ -14,7 +14,8 @@ using Clock = std::chrono::steady_clock;
 
 class TimerWheel;
 
-// Calls `fired` once, on the loop's thread, after its deadline. Lives where its owner wants it; destroying it cancels it.
+// Calls `fired` once, on the loop's thread, after its deadline. Lives where its owner wants it; destroying it cancels
+// it.
 class Timer {
  public:
   Timer(TimerWheel& wheel, std::function<void()> fired) : wheel_(wheel), fired_(std::move(fired)) {}
@@ -51,8 +52,9 @@ class TimerWheel {
 
  private:
   friend class Timer;
-  // A timer's level is the highest group of six bits in which its tick differs from the wheel's, its slot is that group. So whatever is in
-  // the lowest level that is not empty comes first, and a slot is sorted into lower levels when the wheel reaches it.
+  // A timer's level is the highest group of six bits in which its tick differs from the wheel's, its slot is that
+  // group. So whatever is in the lowest level that is not empty comes first, and a slot is sorted into lower levels
+  // when the wheel reaches it.
   static constexpr unsigned kBits = 6;
   static constexpr unsigned kSlots = 1u << kBits;
   static constexpr unsigned kLevels = 7;  // 2^42 ms, 139 years: later deadlines are cut to that

@@ -1,5 +1,5 @@
-// io_uring as the kernel has it, where the liburing that we build with (2.3) is behind: newer constants, and two calls that its header
-// declares and its library does not export. Numbers from the kernel's user-space ABI.
+// io_uring as the kernel has it, where the liburing that we build with (2.3) is behind: newer constants, and two calls
+// that its header declares and its library does not export. Numbers from the kernel's user-space ABI.
 #pragma once
 
 #include <liburing.h>
@@ -13,7 +13,7 @@
 namespace leat::ring::abi {
 
 inline constexpr uint32_t kFeatureBundle = 1u << 14;  // IORING_FEAT_RECVSEND_BUNDLE, Linux 6.10
-inline constexpr uint16_t kReceiveBundle = 1u << 4;   // IORING_RECVSEND_BUNDLE: one completion, several provided buffers
+inline constexpr uint16_t kReceiveBundle = 1u << 4;  // IORING_RECVSEND_BUNDLE: one completion, several provided buffers
 
 // All: 0 or a negative errno, like liburing's own.
 inline int register_call(const io_uring& ring, unsigned what, void* argument, size_t count) {

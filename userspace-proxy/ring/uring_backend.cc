@@ -29,14 +29,19 @@ std::unexpected<Error> refused(int error) {
     case EPERM:
     case EACCES:
       return fail_errno(error,
-                        "io_uring_setup refused: the container's seccomp profile or the sysctl kernel.io_uring_disabled forbids io_uring; allow "
-                        "io_uring_setup, io_uring_enter and io_uring_register in the profile, set the sysctl to 0, or use the epoll back end");
+                        "io_uring_setup refused: the container's seccomp profile or the sysctl "
+                        "kernel.io_uring_disabled forbids io_uring; allow "
+                        "io_uring_setup, io_uring_enter and io_uring_register in the profile, set the sysctl to 0, or "
+                        "use the epoll back end");
     case ENOSYS:
       return fail(ErrorCode::kUnsupported,
-                  "io_uring_setup: not in this kernel, or hidden by a seccomp profile; allow io_uring_setup, io_uring_enter and "
+                  "io_uring_setup: not in this kernel, or hidden by a seccomp profile; allow io_uring_setup, "
+                  "io_uring_enter and "
                   "io_uring_register in the profile, or use the epoll back end");
     case ENOMEM:
-      return fail_errno(error, "io_uring_setup: the ring exceeds this user's RLIMIT_MEMLOCK; raise it to 8 MiB or use the epoll back end");
+      return fail_errno(
+          error,
+          "io_uring_setup: the ring exceeds this user's RLIMIT_MEMLOCK; raise it to 8 MiB or use the epoll back end");
     default:
       return fail_errno(error, "io_uring_setup");
   }
@@ -54,7 +59,8 @@ UringBackend::UringBackend(Loop& loop, const LoopOptions& options)
     : Backend(loop),
       messages_(std::make_unique_for_overwrite<Message[]>(options.submissions)),
       blocks_(loop.buffers(), kGroup, options.standing_blocks, options.reserve_blocks) {
-  if (options.reserve_blocks > 0) reserve_.emplace(loop.buffers(), kReserveGroup, std::min(kReserveStanding, options.reserve_blocks), 0);
+  if (options.reserve_blocks > 0)
+    reserve_.emplace(loop.buffers(), kReserveGroup, std::min(kReserveStanding, options.reserve_blocks), 0);
 }
 
 UringBackend::~UringBackend() {
@@ -62,9 +68,11 @@ UringBackend::~UringBackend() {
 }
 
 Result<void> UringBackend::set_up(const LoopOptions& options) {
-  constexpr uint32_t kAlways = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP;
+  constexpr uint32_t kAlways =
+      IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP;
   // Best first. Without deferred task work the kernel interrupts the thread for each completion.
-  constexpr std::array kModes = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN, 0u};
+  constexpr std::array kModes = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN,
+                                 0u};
   int error = EINVAL;
   for (size_t i = 0; i < kModes.size() && error == EINVAL; ++i) {
     io_uring_params params{};
@@ -79,13 +87,16 @@ Result<void> UringBackend::set_up(const LoopOptions& options) {
   LEAT_TRY_VOID(blocks_.enlist(ring_));
   if (reserve_) LEAT_TRY_VOID(reserve_->enlist(ring_));
   LEAT_TRY_VOID(restrict());
-  if (const int count = io_uring_register_ring_fd(&ring_); count < 0) return fail_errno(-count, "io_uring: registering the ring");
-  if (const int result = abi::enable_rings(ring_); result < 0) return fail_errno(-result, "io_uring: enabling the ring");
+  if (const int count = io_uring_register_ring_fd(&ring_); count < 0)
+    return fail_errno(-count, "io_uring: registering the ring");
+  if (const int result = abi::enable_rings(ring_); result < 0)
+    return fail_errno(-result, "io_uring: enabling the ring");
   watch_mailbox();
   return {};
 }
 
-// From here on this ring can do what a relay does, and nothing else, whoever gets hold of it: no file is opened, no program run.
+// From here on this ring can do what a relay does, and nothing else, whoever gets hold of it: no file is opened, no
+// program run.
 Result<void> UringBackend::restrict() {
   constexpr std::array kOperations = {IORING_OP_RECV,   IORING_OP_SEND,         IORING_OP_SENDMSG, IORING_OP_CONNECT,
                                       IORING_OP_ACCEPT, IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD};
@@ -158,14 +169,16 @@ bool UringBackend::start(ConnectOperation& operation) {
   return false;
 }
 
-// Errors and hang-ups are always reported; but so is the peer's end, which had come before anybody asks. Hence every edge, not the first.
+// Errors and hang-ups are always reported; but so is the peer's end, which had come before anybody asks. Hence every
+// edge, not the first.
 void UringBackend::start(HangupOperation& operation) {
   io_uring_sqe& submission = next_submission();
   io_uring_prep_poll_multishot(&submission, operation.socket->fd.get(), 0);
   submission.user_data = name_of(operation);
 }
 
-// The submission queue is in order: should the operation have ended, a later one at the same address is not yet there to be hit.
+// The submission queue is in order: should the operation have ended, a later one at the same address is not yet there
+// to be hit.
 void UringBackend::cancel(Operation& operation) {
   if (operation.in) return complete_soon(operation, ECANCELED);
   if (std::exchange(operation.cancelled, true)) return;
@@ -192,7 +205,9 @@ void UringBackend::watch_mailbox() {
   submission.user_data = kMailbox;
 }
 
-ProvidedBlocks& UringBackend::blocks_of(const SocketState& socket) { return socket.uses_reserve && reserve_ ? *reserve_ : blocks_; }
+ProvidedBlocks& UringBackend::blocks_of(const SocketState& socket) {
+  return socket.uses_reserve && reserve_ ? *reserve_ : blocks_;
+}
 
 void UringBackend::wait(Clock::time_point until) {
   if (reserve_) reserve_->refill();
@@ -210,7 +225,8 @@ void UringBackend::wait(Clock::time_point until) {
   }
   io_uring_cqe* first = nullptr;
   const int result = io_uring_submit_and_wait_timeout(&ring_, &first, 1, limit, nullptr);
-  LEAT_CHECK(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY, "io_uring_enter failed");
+  LEAT_CHECK(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY,
+             "io_uring_enter failed");
   messages_used_ = 0;
 }
 
@@ -243,10 +259,14 @@ void UringBackend::completed(const io_uring_cqe& completion) {
   } else {
     auto& operation = *reinterpret_cast<Operation*>(completion.user_data);
     switch (operation.kind) {
-      case Operation::Kind::kReceive: return received(static_cast<ReceiveOperation&>(operation), completion);
-      case Operation::Kind::kSend: return sent(static_cast<SendOperation&>(operation), completion.res);
-      case Operation::Kind::kHangup: return polled(static_cast<HangupOperation&>(operation), completion);
-      default: return complete(operation, error);
+      case Operation::Kind::kReceive:
+        return received(static_cast<ReceiveOperation&>(operation), completion);
+      case Operation::Kind::kSend:
+        return sent(static_cast<SendOperation&>(operation), completion.res);
+      case Operation::Kind::kHangup:
+        return polled(static_cast<HangupOperation&>(operation), completion);
+      default:
+        return complete(operation, error);
     }
   }
 }

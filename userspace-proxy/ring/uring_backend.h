@@ -1,6 +1,7 @@
-// Completions: one io_uring a loop, one kernel entry a turn. Receives are one-shot and pick their blocks from a ring of provided buffers only
-// when bytes are there (poll first, unless the socket is known to hold more), so an idle connection holds none; where the kernel can, one
-// completion fills several blocks (bundle). The ring is restricted to the operations used here before it is enabled.
+// Completions: one io_uring a loop, one kernel entry a turn. Receives are one-shot and pick their blocks from a ring of
+// provided buffers only when bytes are there (poll first, unless the socket is known to hold more), so an idle
+// connection holds none; where the kernel can, one completion fills several blocks (bundle). The ring is restricted to
+// the operations used here before it is enabled.
 #pragma once
 
 #include <sys/socket.h>
@@ -57,7 +58,8 @@ class UringBackend final : public Backend {
   io_uring ring_{};
   bool ready_ = false;
   bool bundles_ = false;
-  std::unique_ptr<Message[]> messages_;  // of submissions that the kernel has not taken yet; untouched memory until used
+  std::unique_ptr<Message[]>
+      messages_;  // of submissions that the kernel has not taken yet; untouched memory until used
   size_t messages_used_ = 0;
 
   ProvidedBlocks blocks_;

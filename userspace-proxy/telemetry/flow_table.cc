@@ -9,26 +9,36 @@ namespace leat::proxy {
 namespace {
 
 int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 const char* word(Security security) {
   switch (security) {
-    case Security::kMtls: return "mTLS";
-    case Security::kSameNode: return "same node";
-    case Security::kPlaintext: return "plaintext";
-    case Security::kNone: break;
+    case Security::kMtls:
+      return "mTLS";
+    case Security::kSameNode:
+      return "same node";
+    case Security::kPlaintext:
+      return "plaintext";
+    case Security::kNone:
+      break;
   }
   return "-";
 }
 
 const char* word(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kOpen: return "open";
-    case Verdict::kOk: return "ok";
-    case Verdict::kReset: return "reset";
-    case Verdict::kDenied: return "denied";
-    case Verdict::kFailed: break;
+    case Verdict::kOpen:
+      return "open";
+    case Verdict::kOk:
+      return "ok";
+    case Verdict::kReset:
+      return "reset";
+    case Verdict::kDenied:
+      return "denied";
+    case Verdict::kFailed:
+      break;
   }
   return "failed";
 }
@@ -48,18 +58,23 @@ FlowRecord::~FlowRecord() {
 void FlowRecord::close(Verdict end, Reason why) {
   verdict = end;
   reason = why;
-  log::debug("{} {} -> {}: {}{}{}, {} B sent, {} B received", direction == v1::FLOW_OUTBOUND ? "outbound" : "inbound", client.text(), server.text(), word(end),
-             why == Reason::kNone ? "" : ": ", sentence(why), bytes.a_to_b, bytes.b_to_a);
+  log::debug("{} {} -> {}: {}{}{}, {} B sent, {} B received", direction == v1::FLOW_OUTBOUND ? "outbound" : "inbound",
+             client.text(), server.text(), word(end), why == Reason::kNone ? "" : ": ", sentence(why), bytes.a_to_b,
+             bytes.b_to_a);
   table_.closed(*this);
 }
 
 void FlowRecord::close(const ring::RelayResult& result) {
   using End = ring::RelayResult::End;
   switch (result.end) {
-    case End::kFinished: return close(Verdict::kOk, Reason::kNone);
-    case End::kAFailed: return close(Verdict::kReset, Reason::kClientReset);
-    case End::kBFailed: return close(Verdict::kReset, Reason::kServerReset);
-    case End::kCancelled: return close(Verdict::kReset, Reason::kDrainDeadline);
+    case End::kFinished:
+      return close(Verdict::kOk, Reason::kNone);
+    case End::kAFailed:
+      return close(Verdict::kReset, Reason::kClientReset);
+    case End::kBFailed:
+      return close(Verdict::kReset, Reason::kServerReset);
+    case End::kCancelled:
+      return close(Verdict::kReset, Reason::kDrainDeadline);
   }
 }
 
@@ -70,8 +85,10 @@ void FlowRecord::fail(Reason why) {
     case Reason::kPlaintextDenied:
     case Reason::kUntrustedPeer:
     case Reason::kWrongAuthority:
-    case Reason::kReservedPort: return close(Verdict::kDenied, why);
-    default: return close(Verdict::kFailed, why);
+    case Reason::kReservedPort:
+      return close(Verdict::kDenied, why);
+    default:
+      return close(Verdict::kFailed, why);
   }
 }
 
@@ -118,7 +135,8 @@ void FlowTable::report(const v1::FlowQuery& query, uint64_t until, std::vector<v
 
 v1::Flow FlowTable::describe(const FlowFacts& facts) const {
   v1::Flow flow;
-  flow.set_id(facts.id << 8 | static_cast<uint64_t>(worker_));  // ids of a worker are its own: the low byte keeps them apart
+  flow.set_id(facts.id << 8 |
+              static_cast<uint64_t>(worker_));  // ids of a worker are its own: the low byte keeps them apart
   flow.set_direction(facts.direction);
   flow.set_path(facts.path);
   if (facts.source) {

@@ -1,5 +1,6 @@
-// userspace-proxy/telemetry: what the proxy did, for `leat flows` and the counters. One FlowTable a worker: the records of live flows,
-// which lie in the flows' own coroutine frames, and copies of the last closed ones. Read on the worker's thread only.
+// userspace-proxy/telemetry: what the proxy did, for `leat flows` and the counters. One FlowTable a worker: the records
+// of live flows, which lie in the flows' own coroutine frames, and copies of the last closed ones. Read on the worker's
+// thread only.
 #pragma once
 
 #include <array>
@@ -27,15 +28,15 @@ enum class Verdict : uint8_t { kOpen, kOk, kReset, kDenied, kFailed };
 
 struct FlowFacts {
   uint64_t id = 0;
-  int64_t opened_ms = 0;       // Unix time
-  WorkloadRef source;          // null: not a pod that the mesh knows
+  int64_t opened_ms = 0;  // Unix time
+  WorkloadRef source;     // null: not a pod that the mesh knows
   WorkloadRef destination;
   ServiceRef service;
   Ref<const PeerIdentity> peer;
-  ring::RelayCounters bytes;   // a: the client's side, b: the server's
+  ring::RelayCounters bytes;  // a: the client's side, b: the server's
   SocketAddress client;
-  SocketAddress requested;     // what the client asked for
-  SocketAddress server;        // where the bytes go
+  SocketAddress requested;  // what the client asked for
+  SocketAddress server;     // where the bytes go
   v1::FlowDirection direction = v1::FLOW_OUTBOUND;
   v1::FlowPath path = v1::PATH_PROXY;
   Security security = Security::kNone;
@@ -75,10 +76,14 @@ class FlowTable {
 
   [[nodiscard]] size_t open_flows() const { return open_; }
   // Closed flows by reason since the start.
-  [[nodiscard]] uint64_t closed(v1::FlowDirection direction, Reason reason) const { return closed_counts_[direction][static_cast<size_t>(reason)]; }
+  [[nodiscard]] uint64_t closed(v1::FlowDirection direction, Reason reason) const {
+    return closed_counts_[direction][static_cast<size_t>(reason)];
+  }
   [[nodiscard]] uint64_t opened(v1::FlowDirection direction) const { return opened_counts_[direction]; }
   // Client-to-server and server-to-client bytes of closed flows.
-  [[nodiscard]] const ring::RelayCounters& closed_bytes(v1::FlowDirection direction) const { return closed_bytes_[direction]; }
+  [[nodiscard]] const ring::RelayCounters& closed_bytes(v1::FlowDirection direction) const {
+    return closed_bytes_[direction];
+  }
 
  private:
   friend class FlowRecord;

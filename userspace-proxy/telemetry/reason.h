@@ -9,29 +9,29 @@ namespace leat::proxy {
 enum class Reason : uint8_t {
   kNone,
   // outbound
-  kNotAnAlias,          // a pod connected to the listener's own address, or to an id that nobody was given
-  kTargetGone,          // the alias is known, what it stood for has left the model
-  kNoSuchPort,          // the service does not declare the port
-  kReservedPort,        // 15008 of a pod
-  kNoEndpoint,          // the service has no ready endpoint
-  kRefused,             // ECONNREFUSED from the endpoint
-  kUnreachable,         // another errno of connect()
+  kNotAnAlias,    // a pod connected to the listener's own address, or to an id that nobody was given
+  kTargetGone,    // the alias is known, what it stood for has left the model
+  kNoSuchPort,    // the service does not declare the port
+  kReservedPort,  // 15008 of a pod
+  kNoEndpoint,    // the service has no ready endpoint
+  kRefused,       // ECONNREFUSED from the endpoint
+  kUnreachable,   // another errno of connect()
   kConnectTimeout,
-  kNoBroker,            // the agent gave no socket in time
-  kNoCertificate,       // the CA gave none in time
+  kNoBroker,       // the agent gave no socket in time
+  kNoCertificate,  // the CA gave none in time
   kTlsFailed,
   kUnexpectedIdentity,  // the peer proved to be somebody else
   kTunnelBroken,
-  kDeniedByPeer,        // CONNECT answered 401
-  kRefusedByPeer,       // 503: the peer could not reach its application
-  kBadRequestByPeer,    // 400
+  kDeniedByPeer,      // CONNECT answered 401
+  kRefusedByPeer,     // 503: the peer could not reach its application
+  kBadRequestByPeer,  // 400
   // inbound
   kHandshakeTimeout,
-  kPodLimit,            // this pod has as many connections, or handshakes under way, as one pod may have
-  kUntrustedPeer,       // no certificate, wrong trust domain, expired …
-  kProtocolBreach,      // bytes that are not HBONE, or too many of a kind
-  kWrongAuthority,      // CONNECT to an address that is not this pod's
-  kPlaintextDenied,     // STRICT
+  kPodLimit,         // this pod has as many connections, or handshakes under way, as one pod may have
+  kUntrustedPeer,    // no certificate, wrong trust domain, expired …
+  kProtocolBreach,   // bytes that are not HBONE, or too many of a kind
+  kWrongAuthority,   // CONNECT to an address that is not this pod's
+  kPlaintextDenied,  // STRICT
   kNoSourceId,
   // relay
   kClientReset,

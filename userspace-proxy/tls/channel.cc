@@ -12,8 +12,8 @@ constexpr size_t kRecordBytes = 16 * 1024;  // RFC 8446, section 5.1
 // Blocks that one record may need: its plaintext gathered, and its ciphertext across a block's end.
 constexpr uint32_t kBlocksARecord = 3;
 
-// The front of `plaintext` as one piece of at most a record. Short slices are gathered into `scratch`; a slice that fills the record, or
-// is all there is, is used where it lies.
+// The front of `plaintext` as one piece of at most a record. Short slices are gathered into `scratch`; a slice that
+// fills the record, or is all there is, is used where it lies.
 std::span<const uint8_t> next_record(const ring::Chain& plaintext, ring::Buffer& scratch, ring::BufferPool& pool) {
   const std::span<const ring::Buffer> slices = plaintext.slices();
   const std::span<const uint8_t> front = slices.front().bytes();
@@ -80,7 +80,9 @@ Channel::State Channel::read(ring::Chain& plaintext) {
   wire_->stalled = false;
   ERR_clear_error();
   // Asking OpenSSL once more only to hear that it wants bytes costs a third of a small record.
-  const auto more = [this] { return state_ == State::kOpen && (ended_ || !wire_->input.empty() || SSL_has_pending(ssl_.get()) == 1); };
+  const auto more = [this] {
+    return state_ == State::kOpen && (ended_ || !wire_->input.empty() || SSL_has_pending(ssl_.get()) == 1);
+  };
   bool exhausted = false;
   while (!exhausted && more()) {
     ring::Buffer block = wire_->pool->allocate();
@@ -126,7 +128,8 @@ void Channel::close() {
   if ((state_ != State::kOpen && state_ != State::kPeerClosed) || close_sent_) return;
   close_sent_ = true;
   ERR_clear_error();
-  SSL_shutdown(ssl_.get());  // 0: close_notify is written, the peer's has not come. Nothing else can be done about an error.
+  SSL_shutdown(
+      ssl_.get());  // 0: close_notify is written, the peer's has not come. Nothing else can be done about an error.
   ERR_clear_error();
 }
 
@@ -134,13 +137,17 @@ Channel::State Channel::stopped(int result) {
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ:
       if (ended_ && wire_->input.empty()) {
-        return fail(FailureKind::kTruncated, state_ == State::kHandshaking ? "the peer closed the connection during the TLS handshake"
-                                                                           : "the peer closed the connection without close_notify");
+        return fail(FailureKind::kTruncated, state_ == State::kHandshaking
+                                                 ? "the peer closed the connection during the TLS handshake"
+                                                 : "the peer closed the connection without close_notify");
       }
       return state_;
-    case SSL_ERROR_WANT_WRITE: return state_;  // the pool is dry: Wire::stalled is set
-    case SSL_ERROR_ZERO_RETURN: return state_ = State::kPeerClosed;
-    default: break;
+    case SSL_ERROR_WANT_WRITE:
+      return state_;  // the pool is dry: Wire::stalled is set
+    case SSL_ERROR_ZERO_RETURN:
+      return state_ = State::kPeerClosed;
+    default:
+      break;
   }
   if (handshake_ && handshake_->failure.kind != FailureKind::kNone) {
     return fail(handshake_->failure.kind, std::move(handshake_->failure.message));
@@ -148,12 +155,15 @@ Channel::State Channel::stopped(int result) {
   const int reason = ERR_GET_REASON(ERR_peek_error());
   if (reason > SSL_AD_REASON_OFFSET) {
     const auto alert = static_cast<uint8_t>(reason - SSL_AD_REASON_OFFSET);
-    return fail(FailureKind::kPeerAlert, fmt::format("the peer ended TLS with the alert {} ({})", SSL_alert_desc_string_long(alert), alert), alert);
+    return fail(FailureKind::kPeerAlert,
+                fmt::format("the peer ended TLS with the alert {} ({})", SSL_alert_desc_string_long(alert), alert),
+                alert);
   }
   if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
     return fail(FailureKind::kNoCertificate, "the peer showed no certificate: it is not a workload of the mesh");
   }
-  return fail(FailureKind::kProtocol, fmt::format("the peer does not speak TLS 1.3 as HBONE does: {}", ssl::take_error()));
+  return fail(FailureKind::kProtocol,
+              fmt::format("the peer does not speak TLS 1.3 as HBONE does: {}", ssl::take_error()));
 }
 
 Channel::State Channel::fail(FailureKind kind, std::string message, uint8_t alert) {

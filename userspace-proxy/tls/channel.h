@@ -1,5 +1,5 @@
-// One TLS 1.3 connection without a socket: ciphertext in, plaintext out, and back. OpenSSL reads straight from the received slices and
-// writes straight into pool blocks. One thread owns a Channel.
+// One TLS 1.3 connection without a socket: ciphertext in, plaintext out, and back. OpenSSL reads straight from the
+// received slices and writes straight into pool blocks. One thread owns a Channel.
 #pragma once
 
 #include <cstdint>
@@ -29,18 +29,19 @@ class Channel {
   // The accepting side: the peer must prove any identity of our trust domain.
   static Channel server(CredentialsPtr credentials, ring::BufferPool& pool);
 
-  // Stores received bytes; runs nothing, so that the caller decides when a handshake (about 740 us of CPU) gets its turn.
+  // Stores received bytes; runs nothing, so that the caller decides when a handshake (about 740 us of CPU) gets its
+  // turn.
   void feed(ring::Chain&& ciphertext) { wire_->input.append(std::move(ciphertext)); }
   // TCP ended. Without an earlier close_notify, what runs out of bytes fails with kTruncated.
   void feed_end() { ended_ = true; }
 
   // Takes the handshake as far as the bytes allow; a client's first call makes its ClientHello.
   State handshake();
-  // Appends decrypted bytes to `plaintext`, which then owns pool blocks. Stops early (stalled()) when the pool is dry: stop receiving, call
-  // again once blocks are back.
+  // Appends decrypted bytes to `plaintext`, which then owns pool blocks. Stops early (stalled()) when the pool is dry:
+  // stop receiving, call again once blocks are back.
   State read(ring::Chain& plaintext);
-  // Encrypts from the front of `plaintext` into the output, in records of up to 16 KiB that span slices, until it is empty, the output
-  // holds `output_limit` bytes or the pool is dry. What was not taken stays in the chain.
+  // Encrypts from the front of `plaintext` into the output, in records of up to 16 KiB that span slices, until it is
+  // empty, the output holds `output_limit` bytes or the pool is dry. What was not taken stays in the chain.
   State write(ring::Chain& plaintext, size_t output_limit);
   // Sends close_notify, once; nothing can be written after it.
   void close();

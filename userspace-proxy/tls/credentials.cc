@@ -21,7 +21,8 @@ KeyPair& KeyPair::operator=(KeyPair other) noexcept {
 
 Result<std::string> KeyPair::signing_request() const {
   const ssl::Request request(X509_REQ_new());
-  if (!request || X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) != 1 || X509_REQ_set_pubkey(request.get(), key_.get()) != 1 ||
+  if (!request || X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) != 1 ||
+      X509_REQ_set_pubkey(request.get(), key_.get()) != 1 ||
       X509_REQ_sign(request.get(), key_.get(), EVP_sha256()) <= 0) {
     return fail(ErrorCode::kSystem, "no certificate request could be made: {}", ssl::take_error());
   }
@@ -51,14 +52,16 @@ Result<ssl::Context> make_context(const SSL_METHOD* method, const KeyPair& key, 
              SSL_CTX_set1_groups_list(raw, "X25519:P-256") == 1 && SSL_CTX_use_certificate(raw, chain[0].get()) == 1 &&
              SSL_CTX_use_PrivateKey(raw, key.get()) == 1 && SSL_CTX_check_private_key(raw) == 1;
   for (size_t i = 1; set && i < chain.size(); ++i) set = SSL_CTX_add1_chain_cert(raw, chain[i].get()) == 1;
-  if (!set) return fail(ErrorCode::kInvalid, "the key and certificate do not make TLS credentials: {}", ssl::take_error());
+  if (!set)
+    return fail(ErrorCode::kInvalid, "the key and certificate do not make TLS credentials: {}", ssl::take_error());
   LEAT_TRY_VOID(install_handshake_callbacks(raw));
   return context;
 }
 
 }  // namespace
 
-Result<CredentialsPtr> Credentials::make(KeyPair key, std::span<const std::string> chain_der, std::shared_ptr<const TrustBundle> trust) {
+Result<CredentialsPtr> Credentials::make(KeyPair key, std::span<const std::string> chain_der,
+                                         std::shared_ptr<const TrustBundle> trust) {
   if (chain_der.empty()) return fail(ErrorCode::kInvalid, "credentials: the chain is empty");
   std::vector<ssl::Certificate> chain;
   for (size_t i = 0; i < chain_der.size(); ++i) {
@@ -66,9 +69,11 @@ Result<CredentialsPtr> Credentials::make(KeyPair key, std::span<const std::strin
     if (!chain.back()) return fail(ErrorCode::kInvalid, "credentials: certificate {} of the chain is not DER", i);
   }
   auto own = read_certificate(chain[0].get());
-  if (!own) return fail(ErrorCode::kInvalid, "credentials: our own leaf is no workload certificate: {}", own.error().message);
+  if (!own)
+    return fail(ErrorCode::kInvalid, "credentials: our own leaf is no workload certificate: {}", own.error().message);
   if (own->identity.trust_domain != trust->trust_domain()) {
-    return fail(ErrorCode::kInvalid, "credentials: {} is not of the trust domain {}", own->identity.text(), trust->trust_domain());
+    return fail(ErrorCode::kInvalid, "credentials: {} is not of the trust domain {}", own->identity.text(),
+                trust->trust_domain());
   }
   const std::shared_ptr<Credentials> made(new Credentials);
   LEAT_TRY(made->client_, make_context(TLS_client_method(), key, chain, *trust));

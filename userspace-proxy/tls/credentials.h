@@ -1,4 +1,5 @@
-// Who we are: a workload's key, made here and never leaving the process, and what is built from it once a CA has signed it.
+// Who we are: a workload's key, made here and never leaving the process, and what is built from it once a CA has signed
+// it.
 #pragma once
 
 #include <memory>
@@ -34,13 +35,14 @@ class KeyPair {
 class Credentials;
 using CredentialsPtr = std::shared_ptr<const Credentials>;
 
-// One identity's TLS settings for both roles. Immutable and shared between threads: renewal makes new Credentials and swaps the pointer,
-// connections keep what they began with. Building takes about 2 ms: do it off the event loop.
+// One identity's TLS settings for both roles. Immutable and shared between threads: renewal makes new Credentials and
+// swaps the pointer, connections keep what they began with. Building takes about 2 ms: do it off the event loop.
 class Credentials {
  public:
-  // `chain_der` has the leaf first and no root. Fails (kInvalid) if the leaf does not belong to `key`, is no SPIFFE certificate or is of
-  // another trust domain than `trust`.
-  static Result<CredentialsPtr> make(KeyPair key, std::span<const std::string> chain_der, std::shared_ptr<const TrustBundle> trust);
+  // `chain_der` has the leaf first and no root. Fails (kInvalid) if the leaf does not belong to `key`, is no SPIFFE
+  // certificate or is of another trust domain than `trust`.
+  static Result<CredentialsPtr> make(KeyPair key, std::span<const std::string> chain_der,
+                                     std::shared_ptr<const TrustBundle> trust);
 
   [[nodiscard]] const PeerCertificate& own() const { return own_; }
   [[nodiscard]] const TrustBundle& trust() const { return *trust_; }

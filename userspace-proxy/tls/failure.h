@@ -9,15 +9,15 @@ namespace leat::tls {
 
 enum class FailureKind : uint8_t {
   kNone,
-  kNoCertificate,       // the peer showed none
-  kExpired,             // the leaf or an issuer is past its notAfter
-  kNotYetValid,         // or before its notBefore: a clock is wrong
-  kUnknownIssuer,       // no way from the leaf to one of our roots
-  kBadCertificate,      // not parseable, a wrong signature, a chain that breaks another rule of RFC 5280
-  kWrongUsage,          // a CA's certificate, or key usages that do not fit a workload's
+  kNoCertificate,   // the peer showed none
+  kExpired,         // the leaf or an issuer is past its notAfter
+  kNotYetValid,     // or before its notBefore: a clock is wrong
+  kUnknownIssuer,   // no way from the leaf to one of our roots
+  kBadCertificate,  // not parseable, a wrong signature, a chain that breaks another rule of RFC 5280
+  kWrongUsage,      // a CA's certificate, or key usages that do not fit a workload's
   kNoUriSan,
   kSeveralUriSans,
-  kNotSpiffe,           // the URI SAN breaks the SPIFFE rules
+  kNotSpiffe,  // the URI SAN breaks the SPIFFE rules
   kWrongTrustDomain,
   kUnexpectedIdentity,  // a good certificate, of somebody else than was dialled
   kNoAlpn,              // the peer did not settle on "h2"

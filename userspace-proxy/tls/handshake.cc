@@ -18,10 +18,14 @@ std::string joined(const std::vector<SpiffeId>& ids) {
 // The alert that tells the peer what was wrong with it follows from this code.
 int alert_for(FailureKind kind) {
   switch (kind) {
-    case FailureKind::kExpired: return X509_V_ERR_CERT_HAS_EXPIRED;
-    case FailureKind::kNotYetValid: return X509_V_ERR_CERT_NOT_YET_VALID;
-    case FailureKind::kUnknownIssuer: return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
-    default: return X509_V_ERR_CERT_REJECTED;
+    case FailureKind::kExpired:
+      return X509_V_ERR_CERT_HAS_EXPIRED;
+    case FailureKind::kNotYetValid:
+      return X509_V_ERR_CERT_NOT_YET_VALID;
+    case FailureKind::kUnknownIssuer:
+      return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
+    default:
+      return X509_V_ERR_CERT_REJECTED;
   }
 }
 
@@ -29,9 +33,11 @@ int verify_peer(X509_STORE_CTX* context, void*) {
   auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
   Handshake& handshake = *attached(ssl);
   auto peer = handshake.trust->verify(context);
-  if (peer && !handshake.is_server && std::ranges::find(handshake.expected, peer->identity) == handshake.expected.end()) {
-    peer = std::unexpected(Failure{FailureKind::kUnexpectedIdentity, 0,
-                                   fmt::format("the peer is {}, not {}", peer->identity.text(), joined(handshake.expected))});
+  if (peer && !handshake.is_server &&
+      std::ranges::find(handshake.expected, peer->identity) == handshake.expected.end()) {
+    peer = std::unexpected(
+        Failure{FailureKind::kUnexpectedIdentity, 0,
+                fmt::format("the peer is {}, not {}", peer->identity.text(), joined(handshake.expected))});
   }
   if (peer) {
     handshake.peer = std::move(*peer);
@@ -52,13 +58,15 @@ int refuse_protocol(SSL* ssl) {
 int require_alpn(SSL* ssl, int* alert, void*) {
   const unsigned char* extension = nullptr;
   size_t size = 0;
-  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &extension, &size) == 1) return SSL_CLIENT_HELLO_SUCCESS;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &extension, &size) == 1)
+    return SSL_CLIENT_HELLO_SUCCESS;
   *alert = SSL_AD_NO_APPLICATION_PROTOCOL;
   refuse_protocol(ssl);
   return SSL_CLIENT_HELLO_ERROR;
 }
 
-int choose_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* offered, unsigned offered_size, void*) {
+int choose_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
+                unsigned offered_size, void*) {
   unsigned char* chosen = nullptr;
   if (SSL_select_next_proto(&chosen, out_size, kAlpn, sizeof kAlpn, offered, offered_size) == OPENSSL_NPN_NEGOTIATED) {
     *out = chosen;
@@ -75,7 +83,8 @@ Result<void> install_handshake_callbacks(SSL_CTX* context) {
   SSL_CTX_set_cert_verify_callback(context, verify_peer, nullptr);
   SSL_CTX_set_client_hello_cb(context, require_alpn, nullptr);
   SSL_CTX_set_alpn_select_cb(context, choose_alpn, nullptr);
-  if (SSL_CTX_set_alpn_protos(context, kAlpn, sizeof kAlpn) != 0) return fail(ErrorCode::kSystem, "ALPN can't be set: {}", ssl::take_error());
+  if (SSL_CTX_set_alpn_protos(context, kAlpn, sizeof kAlpn) != 0)
+    return fail(ErrorCode::kSystem, "ALPN can't be set: {}", ssl::take_error());
   return {};
 }
 

@@ -1,4 +1,5 @@
-// The decisions of a handshake: which peer is believed, which protocol is spoken. OpenSSL asks, while a Handshake is attached to its SSL.
+// The decisions of a handshake: which peer is believed, which protocol is spoken. OpenSSL asks, while a Handshake is
+// attached to its SSL.
 #pragma once
 
 #include <vector>
@@ -21,7 +22,8 @@ struct Handshake {
   Failure failure;
 };
 
-// Once for each SSL_CTX: certificates by TrustBundle::verify and `expected`, ALPN exactly "h2", a peer's certificate required.
+// Once for each SSL_CTX: certificates by TrustBundle::verify and `expected`, ALPN exactly "h2", a peer's certificate
+// required.
 Result<void> install_handshake_callbacks(SSL_CTX* context);
 void attach(SSL* ssl, Handshake* handshake);
 

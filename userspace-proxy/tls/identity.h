@@ -1,4 +1,5 @@
-// From a certificate to a workload's identity: the SPIFFE rules for X.509 (one URI SAN, a leaf's usages). No chain is looked at here.
+// From a certificate to a workload's identity: the SPIFFE rules for X.509 (one URI SAN, a leaf's usages). No chain is
+// looked at here.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ struct PeerCertificate {
   int64_t not_after_unix = 0;
 };
 
-// Refuses what SPIFFE refuses: not exactly one URI SAN, a SPIFFE ID that is not strict, a CA's certificate, usages that sign certificates,
-// an extended key usage without both client and server authentication.
+// Refuses what SPIFFE refuses: not exactly one URI SAN, a SPIFFE ID that is not strict, a CA's certificate, usages that
+// sign certificates, an extended key usage without both client and server authentication.
 std::expected<PeerCertificate, Failure> read_certificate(X509* certificate);
 std::expected<PeerCertificate, Failure> read_certificate_der(std::string_view der);
 

@@ -14,21 +14,27 @@ constexpr size_t kMaxVerdicts = 4096;
 Failure chain_failure(int code) {
   const auto kind = [code] {
     switch (code) {
-      case X509_V_ERR_CERT_HAS_EXPIRED: return FailureKind::kExpired;
-      case X509_V_ERR_CERT_NOT_YET_VALID: return FailureKind::kNotYetValid;
+      case X509_V_ERR_CERT_HAS_EXPIRED:
+        return FailureKind::kExpired;
+      case X509_V_ERR_CERT_NOT_YET_VALID:
+        return FailureKind::kNotYetValid;
       case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
       case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
       case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
       case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-      case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN: return FailureKind::kUnknownIssuer;
+      case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+        return FailureKind::kUnknownIssuer;
       case X509_V_ERR_INVALID_PURPOSE:
-      case X509_V_ERR_INVALID_CA: return FailureKind::kWrongUsage;
-      default: return FailureKind::kBadCertificate;
+      case X509_V_ERR_INVALID_CA:
+        return FailureKind::kWrongUsage;
+      default:
+        return FailureKind::kBadCertificate;
     }
   }();
   std::string message = fmt::format("the peer's certificate was refused: {}", X509_verify_cert_error_string(code));
   if (kind == FailureKind::kUnknownIssuer) message += "; both nodes must have the same roots";
-  if (kind == FailureKind::kExpired || kind == FailureKind::kNotYetValid) message += "; check the clocks of both nodes and the peer's CA";
+  if (kind == FailureKind::kExpired || kind == FailureKind::kNotYetValid)
+    message += "; check the clocks of both nodes and the peer's CA";
   return {kind, 0, std::move(message)};
 }
 
@@ -52,14 +58,18 @@ size_t TrustBundle::FingerprintHash::operator()(const Fingerprint& fingerprint) 
   return hash;
 }
 
-Result<std::shared_ptr<const TrustBundle>> TrustBundle::make(std::string trust_domain, std::span<const std::string> roots_der) {
+Result<std::shared_ptr<const TrustBundle>> TrustBundle::make(std::string trust_domain,
+                                                             std::span<const std::string> roots_der) {
   if (roots_der.empty()) return fail(ErrorCode::kInvalid, "trust bundle of {}: there is no root", trust_domain);
-  if (roots_der.size() > kMaxRoots) return fail(ErrorCode::kInvalid, "trust bundle of {}: more than {} roots", trust_domain, kMaxRoots);
+  if (roots_der.size() > kMaxRoots)
+    return fail(ErrorCode::kInvalid, "trust bundle of {}: more than {} roots", trust_domain, kMaxRoots);
   ssl::Store store(X509_STORE_new());
   for (size_t i = 0; i < roots_der.size(); ++i) {
     const ssl::Certificate root = ssl::certificate_from_der(roots_der[i]);
-    if (!root) return fail(ErrorCode::kInvalid, "trust bundle of {}: root {} is not a certificate in DER", trust_domain, i);
-    if (X509_check_ca(root.get()) != 1) return fail(ErrorCode::kInvalid, "trust bundle of {}: root {} is not a CA's", trust_domain, i);
+    if (!root)
+      return fail(ErrorCode::kInvalid, "trust bundle of {}: root {} is not a certificate in DER", trust_domain, i);
+    if (X509_check_ca(root.get()) != 1)
+      return fail(ErrorCode::kInvalid, "trust bundle of {}: root {} is not a CA's", trust_domain, i);
     if (X509_STORE_add_cert(store.get(), root.get()) != 1) {
       return fail(ErrorCode::kInvalid, "trust bundle of {}: root {}: {}", trust_domain, i, ssl::take_error());
     }
@@ -72,8 +82,9 @@ std::expected<TrustBundle::Verdict, Failure> TrustBundle::verify_uncached(X509_S
   auto peer = read_certificate(X509_STORE_CTX_get0_cert(context));
   if (!peer) return std::unexpected(std::move(peer).error());
   if (peer->identity.trust_domain != trust_domain_) {
-    return std::unexpected(Failure{FailureKind::kWrongTrustDomain, 0,
-                                   fmt::format("the peer {} is not of our trust domain {}", peer->identity.text(), trust_domain_)});
+    return std::unexpected(
+        Failure{FailureKind::kWrongTrustDomain, 0,
+                fmt::format("the peer {} is not of our trust domain {}", peer->identity.text(), trust_domain_)});
   }
   return Verdict{std::move(*peer), chain_end(context)};
 }

@@ -1,5 +1,5 @@
-// Whom we believe: the roots of one trust domain, and the verdicts already reached with them. A changed set of roots is a new TrustBundle,
-// so that an old verdict can never outlive its roots.
+// Whom we believe: the roots of one trust domain, and the verdicts already reached with them. A changed set of roots is
+// a new TrustBundle, so that an old verdict can never outlive its roots.
 #pragma once
 
 #include <array>
@@ -24,10 +24,12 @@ class TrustBundle {
   static constexpr size_t kMaxRoots = 64;
 
   // Fails (kInvalid) if there is no root, or one that is not a CA's certificate.
-  static Result<std::shared_ptr<const TrustBundle>> make(std::string trust_domain, std::span<const std::string> roots_der);
+  static Result<std::shared_ptr<const TrustBundle>> make(std::string trust_domain,
+                                                         std::span<const std::string> roots_der);
 
-  // Verifies the chain that `context` describes (as OpenSSL's certificate callback hands it over) and the leaf's identity.
-  // ECDSA is done once a leaf: the verdict is kept under SHA-256 of the leaf until the first certificate of its chain expires.
+  // Verifies the chain that `context` describes (as OpenSSL's certificate callback hands it over) and the leaf's
+  // identity. ECDSA is done once a leaf: the verdict is kept under SHA-256 of the leaf until the first certificate of
+  // its chain expires.
   std::expected<PeerCertificate, Failure> verify(X509_STORE_CTX* context) const;
 
   [[nodiscard]] const std::string& trust_domain() const { return trust_domain_; }
@@ -43,7 +45,8 @@ class TrustBundle {
     int64_t valid_until_unix = 0;
   };
 
-  TrustBundle(std::string trust_domain, ssl::Store store) : trust_domain_(std::move(trust_domain)), store_(std::move(store)) {}
+  TrustBundle(std::string trust_domain, ssl::Store store)
+      : trust_domain_(std::move(trust_domain)), store_(std::move(store)) {}
   std::expected<Verdict, Failure> verify_uncached(X509_STORE_CTX* context) const;
 
   std::string trust_domain_;

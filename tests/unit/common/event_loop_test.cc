@@ -5,8 +5,8 @@
 #include <doctest/doctest.h>
 
 using namespace std::chrono_literals;
-using leat::UniqueFd;
 using leat::EventLoop;
+using leat::UniqueFd;
 
 namespace {
 UniqueFd ready_event() { return UniqueFd(eventfd(1, EFD_NONBLOCK)); }

@@ -14,11 +14,13 @@ TEST_CASE("an IPv4 address and its v4-mapped form are one address") {
 }
 
 TEST_CASE("text that is not exactly an address is refused") {
-  for (const char* text : {"", "1.2.3", "1.2.3.4 ", " 1.2.3.4", "1.2.3.256", "::g", "[::1]", "1.2.3.4:80", "fe80::1%lo"}) {
+  for (const char* text :
+       {"", "1.2.3", "1.2.3.4 ", " 1.2.3.4", "1.2.3.256", "::g", "[::1]", "1.2.3.4:80", "fe80::1%lo"}) {
     CAPTURE(text);
     CHECK_FALSE(IpAddress::parse(text));
   }
-  for (const char* text : {"1.2.3.4", "1.2.3.4:", "1.2.3.4:080", "1.2.3.4:65536", "1.2.3.4:+1", "::1:80", "[1.2.3.4]:80", ":80", "[::1]80"}) {
+  for (const char* text : {"1.2.3.4", "1.2.3.4:", "1.2.3.4:080", "1.2.3.4:65536", "1.2.3.4:+1", "::1:80",
+                           "[1.2.3.4]:80", ":80", "[::1]80"}) {
     CAPTURE(text);
     CHECK_FALSE(SocketAddress::parse(text));
   }

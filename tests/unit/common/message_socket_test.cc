@@ -13,7 +13,8 @@ namespace {
 std::pair<MessageSocket, MessageSocket> socket_pair(size_t max_message = 256u << 20, size_t max_queue = 512u << 20) {
   int fds[2];
   REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) == 0);
-  return {MessageSocket(UniqueFd(fds[0]), max_message, max_queue), MessageSocket(UniqueFd(fds[1]), max_message, max_queue)};
+  return {MessageSocket(UniqueFd(fds[0]), max_message, max_queue),
+          MessageSocket(UniqueFd(fds[1]), max_message, max_queue)};
 }
 }  // namespace
 
@@ -76,7 +77,9 @@ TEST_CASE("a peer that sends too much or does not read is given up with an error
 
 TEST_CASE("a peer that leaves is seen as closed") {
   auto [a, b] = socket_pair();
-  { MessageSocket gone = std::move(a); }
+  {
+    MessageSocket gone = std::move(a);
+  }
   const auto received = b.receive();
   REQUIRE_FALSE(received);
   CHECK(received.error().code == leat::ErrorCode::kClosed);

@@ -16,18 +16,31 @@ TEST_CASE("a workload's SPIFFE ID survives the trip through text") {
 
 TEST_CASE("text that breaks a SPIFFE rule is no identity") {
   for (const char* text : {
-           "", "spiffe://", "spiffe://td", "spiffe://td/", "Spiffe://td/ns/a/sa/b", "https://td/ns/a/sa/b", "spiffe:/td/ns/a/sa/b",
-           "spiffe:///ns/a/sa/b",             // no trust domain
-           "spiffe://TD/ns/a/sa/b",           // upper case
-           "spiffe://td:80/ns/a/sa/b",        // port
-           "spiffe://me@td/ns/a/sa/b",        // user
-           "spiffe://td/ns/a/sa/b?x",         // query
-           "spiffe://td/ns/a/sa/b#x",         // fragment
-           "spiffe://td/ns/a%2f/sa/b",        // percent
-           "spiffe://td/ns/a/sa/b/",          // trailing slash
-           "spiffe://td/ns//sa/b", "spiffe://td//ns/a/sa/b", "spiffe://td/ns/./sa/b", "spiffe://td/ns/a/sa/..",
-           "spiffe://td/ns/a/sa/b/c",         // too long a path
-           "spiffe://td/sa/b/ns/a", "spiffe://td/ns/a", "spiffe://td/ns/a/xx/b", " spiffe://td/ns/a/sa/b", "spiffe://td/ns/a/sa/b ",
+           "",
+           "spiffe://",
+           "spiffe://td",
+           "spiffe://td/",
+           "Spiffe://td/ns/a/sa/b",
+           "https://td/ns/a/sa/b",
+           "spiffe:/td/ns/a/sa/b",
+           "spiffe:///ns/a/sa/b",       // no trust domain
+           "spiffe://TD/ns/a/sa/b",     // upper case
+           "spiffe://td:80/ns/a/sa/b",  // port
+           "spiffe://me@td/ns/a/sa/b",  // user
+           "spiffe://td/ns/a/sa/b?x",   // query
+           "spiffe://td/ns/a/sa/b#x",   // fragment
+           "spiffe://td/ns/a%2f/sa/b",  // percent
+           "spiffe://td/ns/a/sa/b/",    // trailing slash
+           "spiffe://td/ns//sa/b",
+           "spiffe://td//ns/a/sa/b",
+           "spiffe://td/ns/./sa/b",
+           "spiffe://td/ns/a/sa/..",
+           "spiffe://td/ns/a/sa/b/c",  // too long a path
+           "spiffe://td/sa/b/ns/a",
+           "spiffe://td/ns/a",
+           "spiffe://td/ns/a/xx/b",
+           " spiffe://td/ns/a/sa/b",
+           "spiffe://td/ns/a/sa/b ",
        }) {
     CAPTURE(text);
     CHECK_FALSE(SpiffeId::parse(text));

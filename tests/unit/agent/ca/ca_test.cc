@@ -83,7 +83,8 @@ TEST_CASE("processes that open a folder at once share one root, and its key is p
   std::vector<std::vector<std::string>> roots(4);
   {
     std::vector<std::jthread> threads;
-    for (auto& mine : roots) threads.emplace_back([&] { mine = CertificateAuthority::open(path, "cluster.local")->roots(); });
+    for (auto& mine : roots)
+      threads.emplace_back([&] { mine = CertificateAuthority::open(path, "cluster.local")->roots(); });
   }
   for (const auto& mine : roots) CHECK(mine == roots[0]);
   struct stat status{};
@@ -99,7 +100,8 @@ TEST_CASE("a root that is not ours to use is refused with a reason") {
   const auto other_domain = CertificateAuthority::open(folder.path, "other.local");
   REQUIRE_FALSE(other_domain);
   CHECK(other_domain.error().message.find("other.local") != std::string::npos);
-  std::filesystem::copy_file(foreign.path + "/root.key", folder.path + "/root.key", std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(foreign.path + "/root.key", folder.path + "/root.key",
+                             std::filesystem::copy_options::overwrite_existing);
   CHECK_FALSE(CertificateAuthority::open(folder.path, "cluster.local"));
   std::ofstream(folder.path + "/root.key") << "garbage";
   CHECK_FALSE(CertificateAuthority::open(folder.path, "cluster.local"));

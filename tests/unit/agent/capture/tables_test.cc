@@ -124,7 +124,8 @@ TEST_CASE("a service with remote endpoints only is the proxy's, silently") {
   CHECK(notes.empty());
 }
 
-TEST_CASE("a local pod that is asked for by its own address is joined in the kernel at every port, a remote one is not") {
+TEST_CASE(
+    "a local pod that is asked for by its own address is joined in the kernel at every port, a remote one is not") {
   Plan plan{.pods = {pod(3, {ip("10.0.0.3")})},
             .aliases = {{.id = 7, .address = ip("10.0.0.3"), .destination = true},
                         {.id = 8, .address = ip("10.0.9.9"), .destination = true}}};

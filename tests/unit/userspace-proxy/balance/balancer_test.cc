@@ -86,7 +86,8 @@ TEST_CASE("least request keeps open connections level where random does not") {
     for (int i = 0; i < 20'000; ++i) {
       open.push_back(field.balancer.use(field.first()->target));
       if (open.size() > 500) open.pop_front();
-      for (const Backend& backend : field.port().backends) worst = std::max(worst, field.balancer.open_connections(backend.target));
+      for (const Backend& backend : field.port().backends)
+        worst = std::max(worst, field.balancer.open_connections(backend.target));
     }
     return worst;
   };

@@ -13,7 +13,8 @@
 namespace leat::proxy::test {
 
 struct CaFolder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / ("leat-flow-test-" + std::to_string(getpid()) + "-" + std::to_string(std::random_device{}()));
+  std::filesystem::path path = std::filesystem::temp_directory_path() / ("leat-flow-test-" + std::to_string(getpid()) +
+                                                                         "-" + std::to_string(std::random_device{}()));
   ~CaFolder() { std::filesystem::remove_all(path); }
 };
 
@@ -32,7 +33,8 @@ struct Cluster {
       node->add_workload(kClient, node == &a);
       node->add_workload(kNear, node == &a);
       node->add_workload(kFar, node == &b);
-      for (const auto& [id, pod] : {std::pair{1u, kClient}, {2u, kNear}, {3u, kFar}}) node->add_alias(id, pod.ip, "", pod.name);
+      for (const auto& [id, pod] : {std::pair{1u, kClient}, {2u, kNear}, {3u, kFar}})
+        node->add_alias(id, pod.ip, "", pod.name);
     }
   }
   // With listeners for connections from client to far, port 8080.

@@ -257,7 +257,8 @@ TEST_CASE("a request for sockets that an agent took to its grave is made again t
   cluster.a.listen_outbound(kClient, 2, 8080);
   const UniqueFd app = connect_to("127.128.0.2", 8080, kClient.ip);
   send_all(app, "x");
-  CHECK(cluster.a.wait_agent([](FakeAgent& agent) { return std::ranges::any_of(agent.heard, &v1::ToAgent::has_socket_request); }));
+  CHECK(cluster.a.wait_agent(
+      [](FakeAgent& agent) { return std::ranges::any_of(agent.heard, &v1::ToAgent::has_socket_request); }));
   cluster.a.with_agent([](FakeAgent& agent) {
     agent.answers.sockets = true;
     agent.heard.clear();
@@ -333,7 +334,8 @@ TEST_CASE("a certificate is renewed at half life, and connections go on") {
   }
   cluster.start_both();
   const UniqueFd old = connect_to("127.128.0.3", 8080, kClient.ip);
-  CHECK(cluster.a.wait_agent([](FakeAgent& agent) { return agent.signed_count["spiffe://cluster.local/ns/shop/sa/client"] >= 3; }));
+  CHECK(cluster.a.wait_agent(
+      [](FakeAgent& agent) { return agent.signed_count["spiffe://cluster.local/ns/shop/sa/client"] >= 3; }));
   for (const auto& app : {&old}) {
     send_all(*app, "still");
     CHECK(read_some(*app, 5) == "still");
@@ -357,7 +359,8 @@ TEST_CASE("a revoked proxy takes no new connection, says so, and leaves when its
       agent.send(revoke);
     });
     CHECK(cluster.a.wait_agent([](FakeAgent& agent) {
-      return std::ranges::any_of(agent.heard, [](const v1::ToAgent& message) { return message.revoked().lease_epoch() == 1; });
+      return std::ranges::any_of(agent.heard,
+                                 [](const v1::ToAgent& message) { return message.revoked().lease_epoch() == 1; });
     }));
     send_all(app, "y");
     CHECK(read_some(app, 1) == "y");
@@ -377,7 +380,8 @@ TEST_CASE("a proxy that was told to end gives back a lease that was granted too 
     agent.send(lease);
   });
   CHECK(cluster.a.wait_agent([](FakeAgent& agent) {
-    return std::ranges::any_of(agent.heard, [](const v1::ToAgent& message) { return message.revoked().lease_epoch() == 7; });
+    return std::ranges::any_of(agent.heard,
+                               [](const v1::ToAgent& message) { return message.revoked().lease_epoch() == 7; });
   }));
 }
 
@@ -390,7 +394,8 @@ TEST_CASE("a peer that drains is not given new streams: the next connection open
     send_all(app, "x");
     CHECK(read_some(app, 1) == "x");
     cluster.b.shut_down();
-    CHECK(cluster.b.wait_agent([](FakeAgent& agent) { return std::ranges::any_of(agent.heard, &v1::ToAgent::has_revoked); }));
+    CHECK(cluster.b.wait_agent(
+        [](FakeAgent& agent) { return std::ranges::any_of(agent.heard, &v1::ToAgent::has_revoked); }));
     send_all(app, "y");
     CHECK(read_some(app, 1) == "y");
   }
@@ -413,7 +418,8 @@ TEST_CASE("a change of the model is acknowledged and in force for the next conne
     agent.send(message);
   });
   CHECK(cluster.a.wait_agent([](FakeAgent& agent) {
-    return std::ranges::any_of(agent.heard, [](const v1::ToAgent& message) { return message.ack().generation() == 50; });
+    return std::ranges::any_of(agent.heard,
+                               [](const v1::ToAgent& message) { return message.ack().generation() == 50; });
   }));
   cluster.a.listen_outbound(kClient, 44, 8081);
   const UniqueFd app = connect_to("127.128.0.44", 8081, kClient.ip);

@@ -55,14 +55,15 @@ void LoopThread::run(const std::function<void()>& work) {
 // ---- FakeAgent
 
 void FakeAgent::connected(EventLoop& loop, UniqueFd socket) {
-  connection_ = std::make_unique<MessageConnection>(loop, MessageSocket(std::move(socket)),
-                                                    MessageConnection::Handlers{.message =
-                                                                                    [this](ReceivedMessage received) {
-                                                                                      v1::ToAgent message;
-                                                                                      CHECK(message.ParseFromString(received.bytes));
-                                                                                      on(message, std::move(received.fds));
-                                                                                    },
-                                                                                .closed = [this](const Error&) { connection_.reset(); }});
+  connection_ = std::make_unique<MessageConnection>(
+      loop, MessageSocket(std::move(socket)),
+      MessageConnection::Handlers{.message =
+                                      [this](ReceivedMessage received) {
+                                        v1::ToAgent message;
+                                        CHECK(message.ParseFromString(received.bytes));
+                                        on(message, std::move(received.fds));
+                                      },
+                                  .closed = [this](const Error&) { connection_.reset(); }});
 }
 
 void FakeAgent::send(const v1::ToProxy& message, std::vector<UniqueFd> fds) {
@@ -104,11 +105,20 @@ Node::Node(ca::CertificateAuthority& ca, ring::BackendKind backend, size_t worke
   mesh.mutable_settings()->set_drain_timeout_ms(3000);
   agent_.changed = [this] { heard_.notify_all(); };
   control_loop_.run([&] {
-    control_ = std::make_unique<ControlClient>(control_loop_.loop(), ControlClient::Options{.instance = "test", .closed_sequence = &closed_sequence_, .reconnect = [] {}, .leave = [this] { left_ = true; }});
+    control_ = std::make_unique<ControlClient>(control_loop_.loop(),
+                                               ControlClient::Options{.instance = "test",
+                                                                      .closed_sequence = &closed_sequence_,
+                                                                      .reconnect = [] {},
+                                                                      .leave = [this] { left_ = true; }});
   });
   std::vector<WorkerThread*> threads;
   for (size_t i = 0; i < workers; ++i) {
-    auto worker = WorkerThread::start({.backend = backend}, {.index = static_cast<int>(i), .descriptors = 10'000, .closed_sequence = &closed_sequence_, .agent = control_->requests_of(i), .listener_died = control_->listener_died_handler(), .beat = [] {}});
+    auto worker = WorkerThread::start({.backend = backend}, {.index = static_cast<int>(i),
+                                                             .descriptors = 10'000,
+                                                             .closed_sequence = &closed_sequence_,
+                                                             .agent = control_->requests_of(i),
+                                                             .listener_died = control_->listener_died_handler(),
+                                                             .beat = [] {}});
     REQUIRE(worker);
     (*worker)->run();
     threads.push_back(worker->get());
@@ -198,7 +208,8 @@ void Node::send_mesh() {
     agent.send(message);
   });
   CHECK(wait_agent([&](FakeAgent& agent) {
-    return std::ranges::any_of(agent.heard, [&](const v1::ToAgent& message) { return message.ack().generation() == generation; });
+    return std::ranges::any_of(agent.heard,
+                               [&](const v1::ToAgent& message) { return message.ack().generation() == generation; });
   }));
 }
 
@@ -208,7 +219,9 @@ void Node::listen_outbound(const Pod& pod, uint32_t alias, uint16_t port) {
 
 void Node::listen_hbone(const Pod& pod) { add_listener(pod, v1::LISTENER_HBONE, listen_at(pod.ip, 15008)); }
 
-void Node::listen_plaintext(const Pod& pod, uint16_t port) { add_listener(pod, v1::LISTENER_PLAINTEXT, listen_at(pod.ip, port)); }
+void Node::listen_plaintext(const Pod& pod, uint16_t port) {
+  add_listener(pod, v1::LISTENER_PLAINTEXT, listen_at(pod.ip, port));
+}
 
 void Node::add_listener(const Pod& pod, v1::ListenerRole role, UniqueFd fd) {
   with_agent([&](FakeAgent& agent) {
@@ -272,7 +285,8 @@ double Node::counter(const std::string& name) {
   CHECK(wait_agent([&](FakeAgent& agent) {
     for (const v1::ToAgent& message : agent.heard) {
       if (message.stats_reply().request() != request) continue;
-      for (const v1::Counter& counter : message.stats_reply().counters()) sum += counter.name() == name ? counter.value() : 0;
+      for (const v1::Counter& counter : message.stats_reply().counters())
+        sum += counter.name() == name ? counter.value() : 0;
       return true;
     }
     return false;
@@ -309,11 +323,13 @@ UniqueFd connect_to(const std::string& ip, uint16_t port, const std::string& fro
   if (!from.empty()) bind_to(fd, address(from, 0));
   sockaddr_storage storage{};
   const socklen_t size = address(ip, port).to_sockaddr(storage, AF_INET);
-  REQUIRE_MESSAGE(connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), size) == 0, std::string(std::strerror(errno)));
+  REQUIRE_MESSAGE(connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), size) == 0,
+                  std::string(std::strerror(errno)));
   return fd;
 }
 
-Server::Server(const std::string& ip, uint16_t port, std::function<void(UniqueFd, SocketAddress)> serve) : listener_(listen_at(ip, port)), serve_(std::move(serve)) {
+Server::Server(const std::string& ip, uint16_t port, std::function<void(UniqueFd, SocketAddress)> serve)
+    : listener_(listen_at(ip, port)), serve_(std::move(serve)) {
   thread_ = std::thread([this] {
     for (;;) {
       sockaddr_storage storage{};
@@ -321,7 +337,9 @@ Server::Server(const std::string& ip, uint16_t port, std::function<void(UniqueFd
       UniqueFd connection(accept4(listener_.get(), reinterpret_cast<sockaddr*>(&storage), &size, SOCK_CLOEXEC));
       if (!connection) return;
       ++accepted_;
-      connections_.emplace_back([this, peer = *SocketAddress::from_sockaddr(storage), fd = connection.release()] { serve_(UniqueFd(fd), peer); });
+      connections_.emplace_back([this, peer = *SocketAddress::from_sockaddr(storage), fd = connection.release()] {
+        serve_(UniqueFd(fd), peer);
+      });
     }
   });
 }

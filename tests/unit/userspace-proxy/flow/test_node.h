@@ -1,6 +1,6 @@
-// A node without a kernel's help, for tests: real workers and a real ControlClient in this process, and an agent that is only a
-// conversation. Pods are loopback addresses: 127.1.x.y is local in every namespace, and so is every alias, so nothing needs to be set up and
-// no privilege is needed.
+// A node without a kernel's help, for tests: real workers and a real ControlClient in this process, and an agent that
+// is only a conversation. Pods are loopback addresses: 127.1.x.y is local in every namespace, and so is every alias, so
+// nothing needs to be set up and no privilege is needed.
 #pragma once
 
 #include <sys/socket.h>
@@ -43,7 +43,7 @@ class LoopThread {
 class FakeAgent {
  public:
   struct Answers {
-    bool sockets = true;       // false: requests for sockets are not answered
+    bool sockets = true;  // false: requests for sockets are not answered
     bool certificates = true;
     bool source_ids = true;
   };
@@ -60,9 +60,9 @@ class FakeAgent {
   std::chrono::seconds lifetime = std::chrono::hours(1);  // of certificates
   std::vector<v1::ToAgent> heard;                         // requests that were answered are not in it
   std::vector<UniqueFd> hello_fds;
-  std::map<std::string, int> signed_count;                // by identity
+  std::map<std::string, int> signed_count;  // by identity
   uint64_t sockets_made = 0;
-  std::function<void()> changed;                          // heard something
+  std::function<void()> changed;  // heard something
 
  private:
   void on(const v1::ToAgent& message, std::vector<UniqueFd> fds);
@@ -91,7 +91,8 @@ class Node {
   // Roots, model and lease, each as the agent sends it; returns when the model is acknowledged.
   void start();
   void send_mesh();
-  // Listeners of `pod`. The kernel would lead all ports of all aliases to one outbound listener; here it listens at one alias and port.
+  // Listeners of `pod`. The kernel would lead all ports of all aliases to one outbound listener; here it listens at one
+  // alias and port.
   void listen_outbound(const Pod& pod, uint32_t alias, uint16_t port);
   void listen_hbone(const Pod& pod);
   void listen_plaintext(const Pod& pod, uint16_t port);

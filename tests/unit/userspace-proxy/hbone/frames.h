@@ -1,4 +1,5 @@
-// HTTP/2 frames written by hand, byte for byte as RFC 9113 and RFC 7541 say, so that tests do not ask our codec what is right.
+// HTTP/2 frames written by hand, byte for byte as RFC 9113 and RFC 7541 say, so that tests do not ask our codec what is
+// right.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,17 @@
 
 namespace leat::test {
 
-enum FrameType : uint8_t { kData = 0, kHeaders = 1, kPriority = 2, kRstStream = 3, kSettings = 4, kPing = 6, kGoaway = 7, kWindowUpdate = 8, kContinuation = 9 };
+enum FrameType : uint8_t {
+  kData = 0,
+  kHeaders = 1,
+  kPriority = 2,
+  kRstStream = 3,
+  kSettings = 4,
+  kPing = 6,
+  kGoaway = 7,
+  kWindowUpdate = 8,
+  kContinuation = 9
+};
 enum FrameFlags : uint8_t { kNoFlags = 0, kEndStream = 1, kAck = 1, kEndHeaders = 4 };
 
 inline constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -21,7 +32,8 @@ inline std::string big_endian(uint32_t value, int bytes) {
 }
 
 inline std::string frame(FrameType type, uint8_t flags, uint32_t stream, std::string_view payload) {
-  return big_endian(static_cast<uint32_t>(payload.size()), 3) + big_endian(type, 1) + big_endian(flags, 1) + big_endian(stream, 4) + std::string(payload);
+  return big_endian(static_cast<uint32_t>(payload.size()), 3) + big_endian(type, 1) + big_endian(flags, 1) +
+         big_endian(stream, 4) + std::string(payload);
 }
 
 inline std::string settings(std::initializer_list<std::pair<uint16_t, uint32_t>> entries) {
@@ -51,7 +63,8 @@ inline std::string header_block(std::initializer_list<std::pair<std::string_view
   return block;
 }
 
-inline std::string headers(uint32_t stream, std::initializer_list<std::pair<std::string_view, std::string_view>> list, uint8_t flags = kEndHeaders) {
+inline std::string headers(uint32_t stream, std::initializer_list<std::pair<std::string_view, std::string_view>> list,
+                           uint8_t flags = kEndHeaders) {
   return frame(kHeaders, flags, stream, header_block(list));
 }
 
@@ -61,7 +74,8 @@ inline std::string connect(uint32_t stream, std::string_view authority) {
 
 // What a ztunnel of August 2026 sends first.
 inline std::string ztunnel_preface() {
-  return std::string(kPreface) + settings({{2, 0}, {4, 4194304}, {5, 1048576}, {6, 16384}}) + frame(kWindowUpdate, kNoFlags, 0, big_endian(16711681, 4));
+  return std::string(kPreface) + settings({{2, 0}, {4, 4194304}, {5, 1048576}, {6, 16384}}) +
+         frame(kWindowUpdate, kNoFlags, 0, big_endian(16711681, 4));
 }
 
 }  // namespace leat::test

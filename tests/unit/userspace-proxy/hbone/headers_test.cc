@@ -9,7 +9,8 @@ using leat::hbone::Forwarded;
 TEST_CASE("baggage is written in the order that peers expect, absent fields absent") {
   const Baggage full{"c1", "shop", "deployment", "front", "front", "v1", "eu", "eu-1"};
   CHECK(full.write() ==
-        "k8s.cluster.name=c1,k8s.namespace.name=shop,k8s.deployment.name=front,service.name=front,service.version=v1,cloud.region=eu,"
+        "k8s.cluster.name=c1,k8s.namespace.name=shop,k8s.deployment.name=front,service.name=front,service.version=v1,"
+        "cloud.region=eu,"
         "cloud.availability_zone=eu-1");
   CHECK(Baggage{.ns = "shop", .service = "a,b"}.write() == "k8s.namespace.name=shop,service.name=a%2Cb");
   CHECK(Baggage{}.write().empty());
@@ -38,8 +39,9 @@ TEST_CASE("forwarded carries an address, and the service asked for by name") {
 }
 
 TEST_CASE("a forwarded header that could mean two things is refused") {
-  for (const char* text : {"", "for=10.0.0.1", "for=\"10.0.0.1\"", "for=unknown", "for=_hidden", "host=a", "for=\"10.0.0.1:1\",for=\"10.0.0.2:2\"",
-                           "for=\"10.0.0.1:1\";for=\"10.0.0.2:2\"", "for=\"10.0.0.1:1", "for=\"10.0.0.1:1\";host=a;host=b", "for=\"10.0.0.1:1\";host=\"a b\"",
+  for (const char* text : {"", "for=10.0.0.1", "for=\"10.0.0.1\"", "for=unknown", "for=_hidden", "host=a",
+                           "for=\"10.0.0.1:1\",for=\"10.0.0.2:2\"", "for=\"10.0.0.1:1\";for=\"10.0.0.2:2\"",
+                           "for=\"10.0.0.1:1", "for=\"10.0.0.1:1\";host=a;host=b", "for=\"10.0.0.1:1\";host=\"a b\"",
                            "for=\"10.0.0.1:1\\\"\"", "for=\"10.0.0.1:99999\"", "for", "for=\"10.0.0.1:1\";x"}) {
     CAPTURE(text);
     CHECK_FALSE(Forwarded::parse(text));

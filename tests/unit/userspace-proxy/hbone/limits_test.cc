@@ -27,8 +27,9 @@ constexpr char kIndexed400 = static_cast<char>(0x80 | 12);
 }  // namespace
 
 TEST_CASE("HTTP/1.1 and garbage are not taken for HTTP/2") {
-  for (const std::string_view text : {std::string_view("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), std::string_view("CONNECT 10.0.0.1:80 HTTP/1.1\r\n\r\n"),
-                                      std::string_view("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")}) {
+  for (const std::string_view text :
+       {std::string_view("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), std::string_view("CONNECT 10.0.0.1:80 HTTP/1.1\r\n\r\n"),
+        std::string_view("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")}) {
     Server server;
     const auto result = server.feed(text);
     REQUIRE_FALSE(result);
@@ -40,12 +41,15 @@ TEST_CASE("HTTP/1.1 and garbage are not taken for HTTP/2") {
 }
 
 TEST_CASE("a request that is no CONNECT to an address is answered 400 and never announced") {
-  for (const auto& request : {headers(1, {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "10.0.0.5:80"}}), connect(1, "backend.shop:80"),
-                              connect(1, "10.0.0.5"), connect(1, "10.0.0.5:080"), connect(1, "[::1]"), connect(1, std::string(5000, 'a') + ":80")}) {
+  for (const auto& request :
+       {headers(1, {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "10.0.0.5:80"}}),
+        connect(1, "backend.shop:80"), connect(1, "10.0.0.5"), connect(1, "10.0.0.5:080"), connect(1, "[::1]"),
+        connect(1, std::string(5000, 'a') + ":80")}) {
     Opened server;
     const std::string answer = server.answer(request);
     CHECK(answer.find(kIndexed400) != std::string::npos);
-    CHECK(answer.find(frame(kRstStream, 0, 1, big_endian(0, 4))) != std::string::npos);  // NO_ERROR: not the peer's retry
+    CHECK(answer.find(frame(kRstStream, 0, 1, big_endian(0, 4))) !=
+          std::string::npos);  // NO_ERROR: not the peer's retry
     CHECK(server.session.active_streams() == 0);
     CHECK(server.breaches(Breach::kNotConnect) + server.breaches(Breach::kAuthority) == 1);
   }
@@ -53,7 +57,8 @@ TEST_CASE("a request that is no CONNECT to an address is answered 400 and never 
 
 TEST_CASE(":scheme or :path on CONNECT, or no :authority, is a PROTOCOL_ERROR of the stream alone") {
   for (const auto& request : {headers(1, {{":method", "CONNECT"}, {":scheme", "http"}, {":authority", "10.0.0.5:80"}}),
-                              headers(1, {{":method", "CONNECT"}, {":path", "/"}, {":authority", "10.0.0.5:80"}}), headers(1, {{":method", "CONNECT"}})}) {
+                              headers(1, {{":method", "CONNECT"}, {":path", "/"}, {":authority", "10.0.0.5:80"}}),
+                              headers(1, {{":method", "CONNECT"}})}) {
     Opened server;
     CHECK(server.answer(request).find(frame(kRstStream, 0, 1, big_endian(1, 4))) != std::string::npos);
     REQUIRE(server.feed(connect(3, "10.0.0.5:80")));
@@ -64,11 +69,14 @@ TEST_CASE(":scheme or :path on CONNECT, or no :authority, is a PROTOCOL_ERROR of
 TEST_CASE("a header list that is too large is answered 431") {
   Opened server;
   const std::string long_value(limits::kMaxHeaderValueBytes + 1, 'x');
-  CHECK(server.answer(headers(1, {{":method", "CONNECT"}, {":authority", "10.0.0.5:80"}, {"baggage", long_value}})).find("431") != std::string::npos);
+  CHECK(server.answer(headers(1, {{":method", "CONNECT"}, {":authority", "10.0.0.5:80"}, {"baggage", long_value}}))
+            .find("431") != std::string::npos);
   CHECK(server.breaches(Breach::kHeaderList) == 1);
   const std::string part(4000, 'x');
-  REQUIRE(server.feed(headers(3, {{":method", "CONNECT"}, {":authority", "10.0.0.5:80"}, {"a", part}, {"b", part}, {"c", part}}, kNoFlags) +
-                      frame(kContinuation, kEndHeaders, 3, header_block({{"d", part}, {"e", part}}))));
+  REQUIRE(server.feed(
+      headers(3, {{":method", "CONNECT"}, {":authority", "10.0.0.5:80"}, {"a", part}, {"b", part}, {"c", part}},
+              kNoFlags) +
+      frame(kContinuation, kEndHeaders, 3, header_block({{"d", part}, {"e", part}}))));
   CHECK(server.breaches(Breach::kHeaderList) == 2);
   CHECK(stream_with(server.session, EventKind::kConnect) == nullptr);
 }
@@ -77,7 +85,8 @@ TEST_CASE("a header list that unpacks to far more than its bytes ends the sessio
   Opened server;
   // One entry of 3 KiB into the decoder's table (RFC 7541, section 6.2.1), then one byte for each repetition.
   const std::string entry = std::string(1, '\x40') + hpack_text("a") + hpack_text(std::string(3000, 'x'));
-  const std::string block = header_block({{":method", "CONNECT"}, {":authority", "10.0.0.5:80"}}) + entry + std::string(1000, static_cast<char>(0x80 | 62));
+  const std::string block = header_block({{":method", "CONNECT"}, {":authority", "10.0.0.5:80"}}) + entry +
+                            std::string(1000, static_cast<char>(0x80 | 62));
   CHECK_FALSE(server.feed(frame(kHeaders, kEndHeaders, 1, block)));
   CHECK(server.breaches(Breach::kHeaderList) == 1);
   (void)output_of(server.session);
@@ -101,11 +110,14 @@ TEST_CASE("floods end the session with ENHANCE_YOUR_CALM, each counted for what 
     CHECK(server.session.finished());
     return sent;
   };
-  CHECK(flood(Breach::kSettingsFlood, [](int) { return settings({{4, 65535}}); }) == limits::kSettings.burst - 1);  // the preface had one
+  CHECK(flood(Breach::kSettingsFlood, [](int) { return settings({{4, 65535}}); }) ==
+        limits::kSettings.burst - 1);  // the preface had one
   CHECK(flood(Breach::kControlFlood, [](int) { return frame(kPing, 0, 0, "12345678"); }) == limits::kControl.burst);
-  CHECK(flood(Breach::kControlFlood, [](int) { return frame(kPriority, 0, 1, std::string(5, '\0')); }) == limits::kControl.burst);
+  CHECK(flood(Breach::kControlFlood, [](int) { return frame(kPriority, 0, 1, std::string(5, '\0')); }) ==
+        limits::kControl.burst);
   CHECK(flood(Breach::kEmptyDataFlood, [](int) { return frame(kData, 0, 1, ""); }) == limits::kEmptyData.burst);
-  CHECK(flood(Breach::kBadRequestFlood, [](int i) { return connect(3 + 2 * static_cast<uint32_t>(i), "nowhere"); }) == limits::kBadRequests.burst);
+  CHECK(flood(Breach::kBadRequestFlood, [](int i) { return connect(3 + 2 * static_cast<uint32_t>(i), "nowhere"); }) ==
+        limits::kBadRequests.burst);
   CHECK(flood(Breach::kRapidReset, [](int i) {
           const uint32_t id = 3 + 2 * static_cast<uint32_t>(i);
           return connect(id, "10.0.0.5:80") + frame(kRstStream, 0, id, big_endian(8, 4));

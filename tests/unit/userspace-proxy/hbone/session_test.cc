@@ -9,7 +9,8 @@ namespace limits = leat::hbone::limits;
 
 TEST_CASE("a CONNECT arrives with its headers and its acceptance comes back") {
   Pair pair;
-  Stream& here = pair.client.open({*SocketAddress::parse("[fd00::5]:8080"), "service.name=a", "for=\"10.0.0.1:4711\"", "00-1-2-00"});
+  Stream& here = pair.client.open(
+      {*SocketAddress::parse("[fd00::5]:8080"), "service.name=a", "for=\"10.0.0.1:4711\"", "00-1-2-00"});
   pair.settle();
   Stream* there = stream_with(pair.server, EventKind::kConnect);
   REQUIRE(there);
@@ -202,7 +203,7 @@ TEST_CASE("a fast reader's window grows to its limit, a slow one's does not, and
     total += held;
     if (i == 0) CHECK(held == limits::kInitialWindowBytes);
     if (i == 1) CHECK(held > limits::kMaxWindowBytes * 3 / 4);  // up to a quarter is drained and not yet given back
-    streams.back().second->received().clear();  // held back from the wire, not from this test's pool
+    streams.back().second->received().clear();                  // held back from the wire, not from this test's pool
   }
   CHECK(total <= 12 * limits::kInitialWindowBytes + limits::kWindowBudgetBytes);
 }

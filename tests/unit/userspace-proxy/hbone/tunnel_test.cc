@@ -23,7 +23,8 @@ struct Tunnels {
   Tunnel server;
 
   explicit Tunnels(const SpiffeId& expected = kBack)
-      : client(Tunnel::client(authority.issue(kFront), {expected}, pool, counters, now)), server(Tunnel::server(authority.issue(kBack), pool, counters, now)) {}
+      : client(Tunnel::client(authority.issue(kFront), {expected}, pool, counters, now)),
+        server(Tunnel::server(authority.issue(kBack), pool, counters, now)) {}
 
   bool pass(Tunnel& from, Tunnel& to, leat::Result<void>& result) {
     leat::ring::Chain bytes = from.produce();
@@ -68,7 +69,8 @@ TEST_CASE("a stream opened before the handshake is served after it, and both end
 TEST_CASE("frames of several streams share one TLS record") {
   Tunnels tunnels;
   std::vector<Stream*> streams;
-  for (int i = 0; i < 5; ++i) streams.push_back(&tunnels.client.session().open({.authority = *SocketAddress::parse("10.0.0.5:80")}));
+  for (int i = 0; i < 5; ++i)
+    streams.push_back(&tunnels.client.session().open({.authority = *SocketAddress::parse("10.0.0.5:80")}));
   tunnels.settle();
   for (const Event& event : events_of(tunnels.server.session())) {
     if (event.kind == EventKind::kConnect) tunnels.server.session().accept(*event.stream, "");

@@ -8,7 +8,8 @@ namespace limits = leat::hbone::limits;
 namespace {
 
 constexpr std::string_view kBaggage =
-    "k8s.cluster.name=Kubernetes,k8s.namespace.name=shop,k8s.deployment.name=front,service.name=front,service.version=v1,"
+    "k8s.cluster.name=Kubernetes,k8s.namespace.name=shop,k8s.deployment.name=front,service.name=front,service.version="
+    "v1,"
     "cloud.region=r,cloud.availability_zone=z";
 
 struct Frame {
@@ -28,7 +29,8 @@ std::vector<Frame> frames_of(std::string_view bytes) {
   while (bytes.size() >= 9) {
     const uint32_t size = number(0, 3);
     REQUIRE(bytes.size() >= 9 + size);
-    frames.push_back({static_cast<uint8_t>(number(3, 1)), static_cast<uint8_t>(number(4, 1)), number(5, 4), std::string(bytes.substr(9, size))});
+    frames.push_back({static_cast<uint8_t>(number(3, 1)), static_cast<uint8_t>(number(4, 1)), number(5, 4),
+                      std::string(bytes.substr(9, size))});
     bytes.remove_prefix(9 + size);
   }
   CHECK(bytes.empty());
@@ -37,13 +39,16 @@ std::vector<Frame> frames_of(std::string_view bytes) {
 
 }  // namespace
 
-TEST_CASE("ztunnel's first flight is understood: its settings, its CONNECT before our SETTINGS are acknowledged, its end of stream") {
+TEST_CASE(
+    "ztunnel's first flight is understood: its settings, its CONNECT before our SETTINGS are acknowledged, its end of "
+    "stream") {
   Server server;
-  REQUIRE(server.feed(ztunnel_preface() + headers(1, {{":method", "CONNECT"},
-                                                      {":authority", "10.244.1.5:8080"},
-                                                      {"baggage", kBaggage},
-                                                      {"forwarded", "for=\"10.244.2.7:43210\""},
-                                                      {"traceparent", "00-80e1afed08e019fc1110464cfa66635c-7a085853722dc6d2-00"}})));
+  REQUIRE(server.feed(ztunnel_preface() +
+                      headers(1, {{":method", "CONNECT"},
+                                  {":authority", "10.244.1.5:8080"},
+                                  {"baggage", kBaggage},
+                                  {"forwarded", "for=\"10.244.2.7:43210\""},
+                                  {"traceparent", "00-80e1afed08e019fc1110464cfa66635c-7a085853722dc6d2-00"}})));
   Stream* stream = stream_with(server.session, EventKind::kConnect);
   REQUIRE(stream);
   CHECK(stream->request().authority.text() == "10.244.1.5:8080");
@@ -70,12 +75,15 @@ TEST_CASE("a DATA frame of 16 KiB is the longest that we announce, also to a pee
   for (const Frame& frame : frames_of(output_of(server.session))) {
     CHECK(frame.payload.size() <= 16384);
     if (frame.type == kData) data += frame.payload.size();
-    if (frame.type == kSettings && frame.flags == 0) CHECK(frame.payload.find(big_endian(5, 2)) == std::string::npos);  // MAX_FRAME_SIZE stays
+    if (frame.type == kSettings && frame.flags == 0)
+      CHECK(frame.payload.find(big_endian(5, 2)) == std::string::npos);  // MAX_FRAME_SIZE stays
   }
   CHECK(data == 100'000);  // ztunnel's window of 4 MiB is used, not the default's 64 KiB
 }
 
-TEST_CASE("a client begins with preface, SETTINGS without push, a connection window; then CONNECT, its headers in ztunnel's order") {
+TEST_CASE(
+    "a client begins with preface, SETTINGS without push, a connection window; then CONNECT, its headers in ztunnel's "
+    "order") {
   leat::ring::BufferPool pool(64);
   leat::hbone::Counters counters;
   Session client(Session::Role::kClient, pool, counters, {});

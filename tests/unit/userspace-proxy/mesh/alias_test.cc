@@ -15,7 +15,8 @@ TEST_CASE("a destination alias decodes to the id that it was made from, in both 
 }
 
 TEST_CASE("an address outside the destination block has no id") {
-  for (const char* text : {"127.0.0.1", "127.127.0.1", "127.192.0.1", "10.0.0.1", "::1", "fd6c:6561:7400:f::1", "fd6c:6561:7400:d:1::1", "fd6c:6561:7400:d::ffff:ffff"}) {
+  for (const char* text : {"127.0.0.1", "127.127.0.1", "127.192.0.1", "10.0.0.1", "::1", "fd6c:6561:7400:f::1",
+                           "fd6c:6561:7400:d:1::1", "fd6c:6561:7400:d::ffff:ffff"}) {
     CAPTURE(text);
     CHECK(!destination_id(*IpAddress::parse(text)));
   }

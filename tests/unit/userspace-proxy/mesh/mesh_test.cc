@@ -31,7 +31,8 @@ v1::Endpoint* add_endpoint(v1::Service* service, const char* uid, const char* ad
   return endpoint;
 }
 
-void add_alias(auto* list, uint32_t id, const char* address, const char* service, const char* uid, bool remote_only = false) {
+void add_alias(auto* list, uint32_t id, const char* address, const char* service, const char* uid,
+               bool remote_only = false) {
   v1::Alias* alias = list->Add();
   alias->set_id(id);
   alias->set_address(wire(address));

@@ -29,7 +29,8 @@ class Proxy {
     std::filesystem::create_directory(folder_);
     chmod(folder_.c_str(), 0755);
     listener_ = std::move(*MessageSocket::listen_at(folder_ / "proxy.sock", 0666));
-    std::vector<std::string> words{LEAT_PROXY_BINARY, "--agent", folder_ / "proxy.sock", "--workers", "2", "--user", "61001", "--log", "warn"};
+    std::vector<std::string> words{
+        LEAT_PROXY_BINARY, "--agent", folder_ / "proxy.sock", "--workers", "2", "--user", "61001", "--log", "warn"};
     words.insert(words.end(), extra.begin(), extra.end());
     pid_ = fork();
     if (pid_ == 0) {
@@ -76,7 +77,9 @@ class Proxy {
   [[nodiscard]] pid_t worker() const { return peer_; }
 
  private:
-  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("leat-process-test-" + std::to_string(getpid()) + "-" + std::to_string(std::random_device{}()));
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() /
+      ("leat-process-test-" + std::to_string(getpid()) + "-" + std::to_string(std::random_device{}()));
   UniqueFd listener_;
   std::optional<MessageSocket> connection_;
   pid_t pid_ = -1;

@@ -107,10 +107,12 @@ TEST_CASE("a listener that is killed is reported once") {
   auto loop = make_loop(kind);
   const Listener listener;
   std::vector<int> deaths;
-  Acceptor acceptor(*loop, duplicate(listener), [](UniqueFd) {}, [&](int error) {
-    deaths.push_back(error);
-    loop->stop();
-  });
+  Acceptor acceptor(
+      *loop, duplicate(listener), [](UniqueFd) {},
+      [&](int error) {
+        deaths.push_back(error);
+        loop->stop();
+      });
   acceptor.arm();
   loop->post([&] { ::shutdown(listener.fd.get(), SHUT_RDWR); });
   loop->run();

@@ -14,7 +14,9 @@ std::string text(const Chain& chain) {
   return all;
 }
 
-std::span<const uint8_t> bytes_of(std::string_view text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
+std::span<const uint8_t> bytes_of(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
 
 TEST_CASE("a chain holds, gives and loses bytes in order, whatever is done to it") {
   std::mt19937_64 random(3);

@@ -20,7 +20,8 @@ using namespace ring;
 using namespace ring::testing;
 
 constexpr std::string_view kConfined =
-    "Name:\tleat-proxy\nUid:\t61001\t61001\t61001\t61001\nGid:\t61001\t61001\t61001\t61001\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n"
+    "Name:\tleat-proxy\nUid:\t61001\t61001\t61001\t61001\nGid:\t61001\t61001\t61001\t61001\nCapInh:"
+    "\t0000000000000000\nCapPrm:\t0000000000000000\n"
     "CapEff:\t0000000000000000\nCapBnd:\t000001ffffffffff\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
 
 std::string with(std::string_view from, std::string_view to) {
@@ -32,8 +33,11 @@ std::string with(std::string_view from, std::string_view to) {
 TEST_CASE("a confined status passes, and each missing part is named") {
   CHECK(verify_confined(kConfined).has_value());
   CHECK(verify_confined(with("61001\t61001\nGid", "0\nGid")).error().message.find("root") != std::string::npos);
-  CHECK(verify_confined(with("CapEff:\t0000000000000000", "CapEff:\t0000000000001000")).error().message.find("CapEff") != std::string::npos);
-  CHECK(verify_confined(with("NoNewPrivs:\t1", "NoNewPrivs:\t0")).error().message.find("no_new_privs") != std::string::npos);
+  CHECK(
+      verify_confined(with("CapEff:\t0000000000000000", "CapEff:\t0000000000001000")).error().message.find("CapEff") !=
+      std::string::npos);
+  CHECK(verify_confined(with("NoNewPrivs:\t1", "NoNewPrivs:\t0")).error().message.find("no_new_privs") !=
+        std::string::npos);
   CHECK(verify_confined(with("Seccomp:\t2", "Seccomp:\t0")).error().message.find("seccomp") != std::string::npos);
   CHECK_FALSE(verify_confined("").has_value());
 }
@@ -45,13 +49,15 @@ const std::pair<const char*, bool (*)()> kForbidden[] = {
     {"socket(AF_UNIX, SOCK_DGRAM)", [] { return ::socket(AF_UNIX, SOCK_DGRAM, 0) >= 0; }},
     {"fork", [] { return ::fork() >= 0; }},
     {"execve", [] { return ::execl("/bin/true", "true", nullptr) == 0 || errno != EPERM; }},
-    {"executable memory", [] { return ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED; }},
+    {"executable memory",
+     [] { return ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED; }},
     {"io_uring_setup", [] { return ::syscall(SYS_io_uring_setup, 8, nullptr) >= 0 || errno != EPERM; }},
     {"ptrace", [] { return ::syscall(SYS_ptrace, 0, 0, 0, 0) >= 0 || errno != EPERM; }},
     {"bpf", [] { return ::syscall(SYS_bpf, 0, nullptr, 0) >= 0 || errno != EPERM; }},
 };
 
-// A worker's life in a process that confined itself: accept, dial with a socket made before, relay, end. Returns an exit code.
+// A worker's life in a process that confined itself: accept, dial with a socket made before, relay, end. Returns an
+// exit code.
 int confined_worker(BackendKind kind, const Listener& front, const Listener& back) {
   const uid_t uid = ::getuid() == 0 ? 61001 : ::getuid();
   const gid_t gid = ::getuid() == 0 ? 61001 : ::getgid();
@@ -70,7 +76,9 @@ int confined_worker(BackendKind kind, const Listener& front, const Listener& bac
     }
   }
   const auto second = Loop::create({.backend = BackendKind::kIoUring});
-  if (second || second.error().code != ErrorCode::kDenied || second.error().message.find("seccomp") == std::string::npos) return 17;
+  if (second || second.error().code != ErrorCode::kDenied ||
+      second.error().message.find("seccomp") == std::string::npos)
+    return 17;
   if (const UniqueFd agent(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)); !agent) return 14;
   int code = 15;
   Acceptor* acceptor = nullptr;
@@ -84,7 +92,8 @@ int confined_worker(BackendKind kind, const Listener& front, const Listener& bac
           const auto dialled = co_await far.connect(to, on.now() + std::chrono::seconds(5));
           RelayCounters counters;
           const RelayResult relayed = co_await relay(near, far, counters);
-          const bool finished = relayed.end == RelayResult::End::kFinished && counters.a_to_b == 4 && counters.b_to_a == 4;
+          const bool finished =
+              relayed.end == RelayResult::End::kFinished && counters.a_to_b == 4 && counters.b_to_a == 4;
           co_await door.disarm();
           result = bound && dialled && finished ? 0 : 16;
           on.stop();

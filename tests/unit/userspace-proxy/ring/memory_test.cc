@@ -1,4 +1,5 @@
-// What an idle connection costs in user space. Counts what passes operator new, which is all of it but malloc's own 8–16 bytes a block.
+// What an idle connection costs in user space. Counts what passes operator new, which is all of it but malloc's own
+// 8–16 bytes a block.
 #include <atomic>
 #include <cstdlib>
 #include <new>

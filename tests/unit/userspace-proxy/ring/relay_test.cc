@@ -17,7 +17,8 @@ namespace {
 using namespace testing;
 using std::chrono::milliseconds;
 
-// A relay between two connections whose far ends the test holds as blocking descriptors, on a loop with a thread of its own.
+// A relay between two connections whose far ends the test holds as blocking descriptors, on a loop with a thread of its
+// own.
 struct Relayed {
   UniqueFd client;
   UniqueFd server;
@@ -237,7 +238,8 @@ TEST_CASE("two hundred relays share four blocks: all starve, all finish") {
       }
     });
   }
-  // Nobody reads until the blocks have run out; then whatever is there is read, so that no relay keeps a block that others need.
+  // Nobody reads until the blocks have run out; then whatever is there is read, so that no relay keeps a block that
+  // others need.
   std::promise<void> starved;
   start([](Loop& on, std::promise<void>& told) -> Task<void> {
     while (on.counters().starved_turns == 0) co_await on.sleep_until(on.now() + milliseconds(1));

@@ -1,4 +1,5 @@
-// What the tests of the event loop share: a loop of each back end, connected pairs of TCP sockets, and running coroutines to their end.
+// What the tests of the event loop share: a loop of each back end, connected pairs of TCP sockets, and running
+// coroutines to their end.
 #pragma once
 
 #include <arpa/inet.h>
@@ -97,7 +98,7 @@ inline std::string text(const Chain& chain) {
 }  // namespace leat::ring::testing
 
 // Each test of the loop runs on both back ends.
-#define BOTH_BACK_ENDS(kind)                       \
-  leat::ring::BackendKind kind{};                  \
+#define BOTH_BACK_ENDS(kind)                                        \
+  leat::ring::BackendKind kind{};                                   \
   SUBCASE("io_uring") { kind = leat::ring::BackendKind::kIoUring; } \
   SUBCASE("epoll") { kind = leat::ring::BackendKind::kEpoll; }

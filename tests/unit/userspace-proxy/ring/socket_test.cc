@@ -56,7 +56,8 @@ TEST_CASE("a connect that nobody answers ends at its deadline") {
   BOTH_BACK_ENDS(kind)
   auto loop = make_loop(kind);
   const Listener full(0);
-  const UniqueFd fills = dial(full.address);  // the backlog of a listener that does not accept: further handshakes are not answered
+  const UniqueFd fills =
+      dial(full.address);  // the backlog of a listener that does not accept: further handshakes are not answered
   run(*loop, [](Loop& on, SocketAddress to) -> Task<void> {
     const auto begin = on.now();
     IoResult<void> last;
@@ -88,8 +89,8 @@ TEST_CASE("whatever waits at a socket that is cancelled, closed, reset or droppe
   BOTH_BACK_ENDS(kind)
   auto loop = make_loop(kind);
   using End = void (*)(Socket&);
-  for (const End end : {End([](Socket& s) { s.cancel_all(); }), End([](Socket& s) { s.close(); }), End([](Socket& s) { s.reset(); }),
-                        End([](Socket& s) { s = Socket(); })}) {
+  for (const End end : {End([](Socket& s) { s.cancel_all(); }), End([](Socket& s) { s.close(); }),
+                        End([](Socket& s) { s.reset(); }), End([](Socket& s) { s = Socket(); })}) {
     auto [near, far] = tcp_pair();
     run(*loop, [](Loop& on, UniqueFd fd, End ends) -> Task<void> {
       Socket socket(on, std::move(fd));

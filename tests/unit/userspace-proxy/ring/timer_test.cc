@@ -100,11 +100,18 @@ TEST_CASE("arming and cancelling at random keeps the count and leaves nothing be
   for (int i = 0; i < 20'000; ++i) {
     Timer& timer = *timers[random() % timers.size()];
     switch (random() % 4) {
-      case 0: timer.cancel(); break;
-      case 1: wheel.advance(now += milliseconds(random() % 300)); break;
-      default: timer.arm(now + milliseconds(random() % 10'000)); break;
+      case 0:
+        timer.cancel();
+        break;
+      case 1:
+        wheel.advance(now += milliseconds(random() % 300));
+        break;
+      default:
+        timer.arm(now + milliseconds(random() % 10'000));
+        break;
     }
-    CHECK(wheel.armed() == static_cast<size_t>(std::ranges::count_if(timers, [](const auto& each) { return each->armed(); })));
+    CHECK(wheel.armed() ==
+          static_cast<size_t>(std::ranges::count_if(timers, [](const auto& each) { return each->armed(); })));
   }
 }
 

@@ -27,7 +27,8 @@ class Authority {
     return *ca_->sign(*key.signing_request(), id, std::chrono::hours(1));
   }
   // `trust`: whom the holder believes; null: this authority.
-  [[nodiscard]] tls::CredentialsPtr issue(const SpiffeId& id, std::shared_ptr<const tls::TrustBundle> trust = nullptr) const {
+  [[nodiscard]] tls::CredentialsPtr issue(const SpiffeId& id,
+                                          std::shared_ptr<const tls::TrustBundle> trust = nullptr) const {
     const auto key = *tls::KeyPair::generate();
     const std::string chain[] = {leaf(key, id)};
     return *tls::Credentials::make(key, chain, trust ? trust : trust_);

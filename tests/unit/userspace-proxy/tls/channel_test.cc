@@ -81,7 +81,9 @@ struct Stranger {
     }
     ERR_clear_error();
   }
-  void set_alpn(std::initializer_list<unsigned char> protocols) { SSL_CTX_set_alpn_protos(context.get(), protocols.begin(), protocols.size()); }
+  void set_alpn(std::initializer_list<unsigned char> protocols) {
+    SSL_CTX_set_alpn_protos(context.get(), protocols.begin(), protocols.size());
+  }
 };
 
 FailureKind server_refuses(Stranger& stranger) {
@@ -124,7 +126,8 @@ TEST_CASE("bytes arrive as they were sent, whatever the slices, and small slices
     std::string text(size, ' ');
     for (char& c : text) c = static_cast<char>(random());
     sent += text;
-    for (size_t at = 0; at < size; at += 700) plaintext.append(chain_of(pair.pool, std::string_view(text).substr(at, 700)));
+    for (size_t at = 0; at < size; at += 700)
+      plaintext.append(chain_of(pair.pool, std::string_view(text).substr(at, 700)));
     while (!plaintext.empty()) {
       pair.client.write(plaintext, 40000);
       pair.server.feed(pair.client.take_output());
@@ -229,7 +232,8 @@ TEST_CASE("a trust domain that a known root vouches for is still foreign") {
   Channel client = Channel::client(theirs.issue({"other.local", "shop", "front"}, their_both), {kBack}, pool);
   Channel server = Channel::server(ours.issue(kBack, both), pool);
   shake_hands(client, server);
-  CHECK(client.failure().kind == FailureKind::kWrongTrustDomain);  // the dialling side sees the other's certificate first
+  CHECK(client.failure().kind ==
+        FailureKind::kWrongTrustDomain);  // the dialling side sees the other's certificate first
 }
 
 TEST_CASE("a second handshake of the same leaf still checks who was dialled") {
@@ -294,7 +298,8 @@ TEST_CASE("a client's hello has no server name, one key share, ALPN h2 and the t
   CHECK(hello.find(std::string("\x00\x10\x00\x05\x00\x03\x02h2", 9)) != std::string::npos);  // ALPN
   CHECK(hello.find(std::string("\x13\x02\x13\x01", 4)) != std::string::npos);                // suites, AES-256 first
   CHECK(hello.find(std::string("\x00\x0a\x00\x06\x00\x04\x00\x1d\x00\x17", 10)) != std::string::npos);  // X25519, P-256
-  CHECK(hello.find(std::string("\x00\x33\x00\x26\x00\x24\x00\x1d\x00\x20", 10)) != std::string::npos);  // share: X25519 only
+  CHECK(hello.find(std::string("\x00\x33\x00\x26\x00\x24\x00\x1d\x00\x20", 10)) !=
+        std::string::npos);  // share: X25519 only
   CHECK(hello.find("shop") == std::string::npos);
 }
 

@@ -37,7 +37,8 @@ FailureKind fault(std::initializer_list<std::pair<int, const char*>> extensions)
 }  // namespace
 
 TEST_CASE("a workload certificate gives its identity, serial and validity") {
-  const auto read = read_certificate(certificate({{NID_key_usage, kGoodUsage}, {NID_subject_alt_name, kGoodSan}}).get());
+  const auto read =
+      read_certificate(certificate({{NID_key_usage, kGoodUsage}, {NID_subject_alt_name, kGoodSan}}).get());
   REQUIRE(read);
   CHECK(read->identity.text() == "spiffe://cluster.local/ns/shop/sa/front");
   CHECK(read->serial == "1234");
@@ -49,8 +50,10 @@ TEST_CASE("exactly one URI SAN names a workload; names of other kinds may stand 
   CHECK(fault({usage}) == FailureKind::kNoUriSan);
   CHECK(fault({usage, {NID_subject_alt_name, "DNS:a.b"}}) == FailureKind::kNoUriSan);
   CHECK(fault({usage, {NID_subject_alt_name, "DNS:a.b,URI:spiffe://td/ns/a/sa/b"}}) == FailureKind::kNone);
-  CHECK(fault({usage, {NID_subject_alt_name, "URI:spiffe://td/ns/a/sa/b,URI:spiffe://td/ns/a/sa/c"}}) == FailureKind::kSeveralUriSans);
-  CHECK(fault({usage, {NID_subject_alt_name, "URI:spiffe://td/ns/a/sa/b,URI:https://elsewhere"}}) == FailureKind::kSeveralUriSans);
+  CHECK(fault({usage, {NID_subject_alt_name, "URI:spiffe://td/ns/a/sa/b,URI:spiffe://td/ns/a/sa/c"}}) ==
+        FailureKind::kSeveralUriSans);
+  CHECK(fault({usage, {NID_subject_alt_name, "URI:spiffe://td/ns/a/sa/b,URI:https://elsewhere"}}) ==
+        FailureKind::kSeveralUriSans);
   CHECK(fault({usage, {NID_subject_alt_name, kGoodSan}, {NID_subject_alt_name, kGoodSan}}) != FailureKind::kNone);
   CHECK(fault({usage, {NID_subject_alt_name, "URI:https://elsewhere/ns/a/sa/b"}}) == FailureKind::kNotSpiffe);
 }
@@ -61,7 +64,8 @@ TEST_CASE("a certificate that may sign others, or not do both sides of TLS, is n
   CHECK(fault({san, {NID_key_usage, "keyEncipherment"}}) == FailureKind::kWrongUsage);
   CHECK(fault({san, {NID_key_usage, "digitalSignature,keyCertSign"}}) == FailureKind::kWrongUsage);
   CHECK(fault({san, {NID_key_usage, "digitalSignature,cRLSign"}}) == FailureKind::kWrongUsage);
-  CHECK(fault({san, {NID_key_usage, kGoodUsage}, {NID_basic_constraints, "critical,CA:TRUE"}}) == FailureKind::kWrongUsage);
+  CHECK(fault({san, {NID_key_usage, kGoodUsage}, {NID_basic_constraints, "critical,CA:TRUE"}}) ==
+        FailureKind::kWrongUsage);
   CHECK(fault({san, {NID_key_usage, kGoodUsage}, {NID_ext_key_usage, "serverAuth"}}) == FailureKind::kWrongUsage);
   CHECK(fault({san, {NID_key_usage, kGoodUsage}, {NID_ext_key_usage, "serverAuth,clientAuth"}}) == FailureKind::kNone);
 }

@@ -18,7 +18,9 @@ struct Holder {
   Key key{EVP_EC_gen("P-256")};
   Certificate certificate;
 
-  [[nodiscard]] std::string der() const { return leat::ssl::to_der(i2d_X509, static_cast<const X509*>(certificate.get())); }
+  [[nodiscard]] std::string der() const {
+    return leat::ssl::to_der(i2d_X509, static_cast<const X509*>(certificate.get()));
+  }
 };
 
 struct Wanted {
@@ -39,7 +41,8 @@ Holder issue(const Holder* issuer, const Wanted& wanted) {
   X509_gmtime_adj(X509_getm_notBefore(certificate), wanted.from);
   X509_gmtime_adj(X509_getm_notAfter(certificate), wanted.until);
   X509_set_pubkey(certificate, made.key.get());
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(wanted.name), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
+                             reinterpret_cast<const unsigned char*>(wanted.name), -1, -1, 0);
   X509_set_issuer_name(certificate, X509_get_subject_name(issuer ? issuer->certificate.get() : certificate));
   const auto add = [&](int nid, const char* value) {
     X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value);
