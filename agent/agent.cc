@@ -314,8 +314,7 @@ void Agent::on_armed(bool armed) {
   if (armed) {
     without_proxy_since_.reset();
     slots_closed_ = false;
-    if (const auto opened = capture_->open_slots(); !opened)
-      log::error("pods' listeners are not in force: {}", opened.error().message);
+    capture_->open_slots();
     return;
   }
   without_proxy_since_ = std::chrono::system_clock::now();
@@ -327,8 +326,7 @@ void Agent::on_armed(bool armed) {
 void Agent::close_slots() {
   log::error("no proxy: PERMISSIVE pods go untouched now, STRICT ones are refused");
   slots_closed_ = true;
-  if (const auto closed = capture_->close_slots(); !closed)
-    log::error("pods' listeners are still in force: {}", closed.error().message);
+  capture_->close_slots();
   reset_waiting();
 }
 

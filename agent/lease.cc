@@ -50,7 +50,7 @@ LeaseBook::Actions LeaseBook::ready(ConnectionId connection, Time now) {
 }
 
 LeaseBook::Actions LeaseBook::revoked(ConnectionId connection, uint64_t epoch, Time now) {
-  if (holder_.connection != connection || !holder_.revoking || epoch != epoch_) return {};
+  if (holder_.connection != connection || epoch != epoch_) return {};  // unasked too: a proxy that was told to end
   holder_ = {};
   return advance(now);
 }

@@ -56,6 +56,7 @@ Result<void> StateFolder::write(const std::string& file, std::string_view text) 
     if (size < 0) return fail_errno(errno, "writing {}", fresh);
     text.remove_prefix(static_cast<size_t>(size));
   }
+  if (fdatasync(fd.get()) < 0) return fail_errno(errno, "writing {} to the disk", fresh);
   if (rename(fresh.c_str(), full.c_str()) < 0) return fail_errno(errno, "renaming {} to {}", fresh, full);
   return {};
 }

@@ -36,8 +36,8 @@ static __always_inline bool is_excluded(const struct leat_pod* config, __u32 pod
          network_excluded(pod, LEAT_NETWORK_OUTBOUND, &to->ip);
 }
 
-static __always_inline bool is_ejected(const struct leat_backend* backend) {
-  struct leat_endpoint key = {.ip = backend->ip, .port = backend->port};
+static __always_inline bool is_ejected(__u32 pod, const struct leat_backend* backend) {
+  struct leat_ejection key = {.backend = backend->ip, .port = backend->port, .client_pod = pod};
   __u64* until = bpf_map_lookup_elem(&ejected, &key);
   return until && *until > bpf_ktime_get_ns();
 }
@@ -62,7 +62,7 @@ static __always_inline bool choose_backend(struct bpf_sock_addr* ctx, __u32 pod,
   if (!backend) return count(pod, LEAT_COUNT_direct_backend_missing), false;
   *chosen = *backend;
   if (chosen->port == LEAT_ANY_PORT) chosen->port = asked_port;
-  if (is_ejected(chosen)) return count(pod, LEAT_COUNT_direct_ejected), false;
+  if (is_ejected(pod, chosen)) return count(pod, LEAT_COUNT_direct_ejected), false;
   return true;
 }
 

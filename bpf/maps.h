@@ -45,7 +45,7 @@ LEAT_HASH(direct, 65536, struct leat_tuple, struct leat_vouched);
 LEAT_ARRAY(pending, LEAT_PODS_MAX + 1, __u64);  // entries of `direct`, by client pod
 
 // Until when a backend is left alone. Full: the oldest returns early.
-LEAT_MAP(ejected, BPF_MAP_TYPE_LRU_HASH, 4096, struct leat_endpoint, __u64, 0);
+LEAT_MAP(ejected, BPF_MAP_TYPE_LRU_HASH, 4096, struct leat_ejection, __u64, 0);
 
 // Ports that sockets of the proxy have in pods' namespaces (bind.bpf.c). Full: the one used longest ago is forgotten.
 LEAT_MAP(proxy_ports, BPF_MAP_TYPE_LRU_HASH, 65536, struct leat_port_of_proxy, __u8, 0);

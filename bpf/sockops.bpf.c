@@ -83,10 +83,11 @@ static __always_inline void withdraw(const struct leat_tuple* key, const struct 
 }
 
 static __always_inline struct leat_edge* edge_of(const struct leat_flow* flow) {
+  bool by_own_address = same_ip(&flow->requested, &flow->backend);
   struct leat_edge_key key = {.client_pod = flow->client_pod,
                               .backend_pod = flow->backend_pod,
                               .alias = flow->alias,
-                              .port = flow->requested_port};
+                              .port = by_own_address ? LEAT_ANY_PORT : flow->requested_port};
   struct leat_edge* edge = bpf_map_lookup_elem(&edges, &key);
   if (edge) return edge;
   struct leat_edge none = {};
@@ -151,7 +152,7 @@ static __always_inline void eject(const struct leat_flow* flow) {
   const __u32 only = 0;
   struct leat_settings* limits = bpf_map_lookup_elem(&settings, &only);
   if (!limits) return;
-  struct leat_endpoint key = {.ip = flow->backend, .port = flow->backend_port};
+  struct leat_ejection key = {.backend = flow->backend, .port = flow->backend_port, .client_pod = flow->client_pod};
   __u64 until = bpf_ktime_get_ns() + limits->eject_ns;
   bpf_map_update_elem(&ejected, &key, &until, BPF_ANY);
   count(flow->client_pod, LEAT_COUNT_direct_failed);

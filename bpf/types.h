@@ -133,6 +133,14 @@ struct leat_endpoint {
 };
 LEAT_SIZE(struct leat_endpoint, 20);
 
+/* A backend that failed one pod's direct connect. By client: no pod can spoil a backend for its neighbours. */
+struct leat_ejection {
+  struct leat_ip backend;
+  __u16 port;
+  __u16 client_pod;
+};
+LEAT_SIZE(struct leat_ejection, 20);
+
 /* A handshake that the kernel vouches for: who connects to which pod. */
 struct leat_tuple {
   struct leat_ip client;
@@ -190,7 +198,7 @@ struct leat_edge_key {
   __u32 client_pod;
   __u32 backend_pod;
   __u32 alias;
-  __u16 port; /* as requested */
+  __u16 port; /* as requested; LEAT_ANY_PORT for a pod's own address, so that a scan of its ports is one edge */
   __u16 pad;
 };
 LEAT_SIZE(struct leat_edge_key, 16);

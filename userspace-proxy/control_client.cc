@@ -278,6 +278,10 @@ void ControlClient::on(const v1::ListenerAdd& add, std::vector<UniqueFd> fds) {
   if (leaving_) return;
   Listener& listener = listeners_[key];
   if (add.id().epoch() < listener.epoch) return;
+  const bool made_anew = listener.epoch != 0 && add.id().epoch() > listener.epoch;
+  if (made_anew) {  // perhaps in another namespace: sockets and tunnels of the former one are of no use
+    for (WorkerThread* worker : workers_) worker->post([uid = key.uid](Worker& w) { w.pod_gone(uid); });
+  }
   listener.epoch = add.id().epoch();
   listener.worker = worker_for(key.uid, key.role);
   listener.fd = duplicate(fds[0]);

@@ -113,7 +113,7 @@ class Capture::Impl {
   Result<void> resume();
   std::vector<const PodSpec*> wanted_pods(const Plan& plan, Report& report) const;
   bool is_same_pod(const PodSpec& pod, const Captured& captured) const;
-  Result<void> release(const std::string& uid);
+  Result<void> release(const std::string& uid, bool comes_back = false);
   Result<void> capture(const PodSpec& pod, Report& report);
   Result<void> capture_inside(const PodSpec& pod, const leat_pod& row, int netns_fd, Report& report);
   Result<void> forget_dead_namespaces();
@@ -209,7 +209,7 @@ Result<Report> Capture::Impl::apply(const Plan& plan) {
   for (const auto& [uid, captured] : captured_)
     if (const auto pod = by_uid.find(uid); pod == by_uid.end() || !is_same_pod(*pod->second, captured))
       leaving.push_back(uid);
-  for (const std::string& uid : leaving) LEAT_TRY_VOID(release(uid));
+  for (const std::string& uid : leaving) LEAT_TRY_VOID(release(uid, by_uid.contains(uid)));
 
   // 2. Policy before anything is opened: exceptions for ports first, then the pods' modes that they are exceptions
   // from.
@@ -285,7 +285,7 @@ bool Capture::Impl::is_same_pod(const PodSpec& pod, const Captured& captured) co
 
 // New connections go as if Leat were not there; old ones keep their names, and IPv6 ones their route. Connects stop
 // first: what is captured after the listeners are gone would be refused.
-Result<void> Capture::Impl::release(const std::string& uid) {
+Result<void> Capture::Impl::release(const std::string& uid, bool comes_back) {
   const Captured pod = captured_.at(uid);
   if (const auto home = maps_.namespaces.rows().find(pod.cookie); home != maps_.namespaces.rows().end()) {
     leat_namespace released = home->second;
@@ -293,7 +293,7 @@ Result<void> Capture::Impl::release(const std::string& uid) {
     LEAT_TRY_VOID(maps_.namespaces.set(pod.cookie, released));
   }
   programs_.detach_inbound(pod.index);
-  listeners.drop_all(pod.index);
+  listeners.drop_all(pod.index, comes_back);
   LEAT_TRY_VOID(maps_.pods.set(pod.index, leat_pod{}));
   numbers.forget_pod(pod.index);
   captured_.erase(uid);
@@ -313,7 +313,7 @@ Result<void> Capture::Impl::capture(const PodSpec& pod, Report& report) {
   const leat_pod row = pod_row(pod, cookie);
   if (auto done = capture_inside(pod, row, inside.fd(), report); !done) {
     programs_.detach_inbound(pod.index);
-    listeners.drop_all(pod.index);
+    listeners.drop_all(pod.index, /*make_way=*/false);
     best_effort(maps_.pods.set(pod.index, leat_pod{}));
     return done;
   }
@@ -374,8 +374,11 @@ Result<std::vector<Listener>> Capture::Impl::rebuild_missing() {
   std::vector<Listener> rebuilt;
   for (const Listener& listener : listeners.all()) {
     if (listener.fd >= 0) continue;
-    LEAT_TRY(auto made, rebuild_listener(listener.id));
-    rebuilt.push_back(std::move(made));
+    if (auto made = rebuild_listener(listener.id)) {
+      rebuilt.push_back(std::move(*made));
+    } else {
+      log::error("{}; its pod has none until it is made anew", made.error().message);  // the others go on
+    }
   }
   return rebuilt;
 }
@@ -430,8 +433,8 @@ Result<void> Capture::adopt_listener(const v1::ListenerId& id, UniqueFd socket) 
 }
 Result<Listener> Capture::rebuild_listener(const v1::ListenerId& id) { return impl_->rebuild_listener(id); }
 Result<std::vector<Listener>> Capture::rebuild_missing() { return impl_->rebuild_missing(); }
-Result<void> Capture::close_slots() { return impl_->listeners.close_slots(); }
-Result<void> Capture::open_slots() { return impl_->listeners.open_slots(); }
+void Capture::close_slots() { impl_->listeners.close_slots(); }
+void Capture::open_slots() { impl_->listeners.open_slots(); }
 Result<std::vector<UniqueFd>> Capture::make_sockets(const std::string& pod_uid, bool ipv6, uint32_t count) {
   return impl_->make_sockets(pod_uid, ipv6, count);
 }

@@ -192,9 +192,9 @@ class Capture {
 
   // No proxy for too long: empties every listener slot. PERMISSIVE pods go untouched, STRICT ones are refused, at once.
   // Idempotent.
-  Result<void> close_slots();
+  void close_slots();
   // A proxy is here again. Idempotent.
-  Result<void> open_slots();
+  void open_slots();
 
   // ---- the broker: `count` (1 … 32) unconnected, non-blocking TCP sockets of the pod's namespace, marked as the
   // proxy's for this pod.

@@ -1,5 +1,7 @@
 #include "agent/capture/listener_table.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 
 #include "agent/capture/best_effort.h"
@@ -52,9 +54,12 @@ void ListenerTable::expect_all(const std::string& uid, uint32_t pod_index) {
   }
 }
 
-void ListenerTable::drop_all(uint32_t pod_index) {
+void ListenerTable::drop_all(uint32_t pod_index, bool make_way) {
   for (uint32_t slot = LEAT_SLOT(pod_index, 0, 0); slot < LEAT_SLOT(pod_index + 1, 0, 0); ++slot) {
-    best_effort(slots_.erase(slot));  // the socket's end empties it as well
+    const auto place = places_.find(slot);
+    if (make_way && place != places_.end() && place->second.socket)
+      shutdown(place->second.socket.get(), SHUT_RDWR);  // a proxy's copy would hold the port
+    best_effort(slots_.erase(slot));                    // the socket's end empties it as well
     if (const auto record = records_.find(slot)) best_effort(records_.set(slot, {.epoch = record->epoch, .socket = 0}));
     places_.erase(slot);
   }
@@ -99,8 +104,7 @@ Result<void> ListenerTable::adopt(const v1::ListenerId& id, UniqueFd socket) {
 Result<Listener> ListenerTable::rebuild(const v1::ListenerId& id) {
   LEAT_TRY(const uint32_t slot, slot_of(id));
   Place& place = places_.at(slot);
-  place.socket.reset();  // the port must be free
-  best_effort(slots_.erase(slot));
+  place.socket.reset();  // the port must be free; a slot whose socket somebody else still has stays as it is
   LEAT_TRY_VOID(make(slot, place));
   return Listener{.id = place.id, .fd = place.socket.get()};
 }
@@ -119,16 +123,15 @@ std::optional<Listener> ListenerTable::find(const v1::ListenerId& id) const {
   return Listener{.id = place.id, .fd = place.socket.get()};
 }
 
-Result<void> ListenerTable::close_slots() {
+// One pod may have killed its listener: that is its own loss, and none of the slots behind it.
+void ListenerTable::close_slots() {
   slots_open_ = false;
-  for (const auto& [slot, place] : places_) LEAT_TRY_VOID(slots_.erase(slot));
-  return {};
+  for (const auto& [slot, place] : places_) best_effort(slots_.erase(slot));
 }
 
-Result<void> ListenerTable::open_slots() {
+void ListenerTable::open_slots() {
   slots_open_ = true;
-  for (const auto& [slot, place] : places_) LEAT_TRY_VOID(fill(slot, place));
-  return {};
+  for (const auto& [slot, place] : places_) best_effort(fill(slot, place));
 }
 
 }  // namespace leat::capture

@@ -22,7 +22,8 @@ class ListenerTable {
   // A pod's listeners as an earlier agent left them: known, but nobody has given us the sockets yet.
   void expect_all(const std::string& uid, uint32_t pod_index);
   // Takes all of a pod's listeners out of their slots and closes our share of them.
-  void drop_all(uint32_t pod_index);
+  // `make_way`: new ones follow at once in the same namespace, whoever holds these.
+  void drop_all(uint32_t pod_index, bool make_way);
 
   Result<void> adopt(const v1::ListenerId& id, UniqueFd socket);
   // Makes one anew with the next epoch, in its pod's namespace (the caller is there).
@@ -33,8 +34,8 @@ class ListenerTable {
   [[nodiscard]] std::optional<Listener> find(const v1::ListenerId& id) const;
   [[nodiscard]] int marks_fd() const { return marks_.fd(); }
 
-  Result<void> close_slots();
-  Result<void> open_slots();
+  void close_slots();
+  void open_slots();
 
  private:
   struct Place {

@@ -107,6 +107,12 @@ ring::Task<void> inbound_tunnel(Worker& worker, UniqueFd accepted, WorkloadRef p
     co_return record_refusal(worker, inbound, credentials.error(), {});
   }
 
+  const PodLimits::Admission admission = worker.pods.admit(*inbound.pod);  // a peer may open tunnels and never a stream
+  if (!admission) {
+    socket.reset();
+    co_return record_refusal(worker, inbound, Reason::kPodLimit, {});
+  }
+
   TunnelConnection* self = nullptr;
   std::optional<InboundTunnels::Listed> listed;
   TunnelConnection tunnel(

@@ -59,7 +59,9 @@ TunnelConnection::TunnelConnection(ring::Loop& loop, HandshakeGate& gate, ring::
       tunnel_(std::move(tunnel)),
       handlers_(std::move(handlers)),
       timer_(loop.timers(), [this] { on_timer(); }),
-      idle_since_(loop.now()) {}
+      idle_since_(loop.now()) {
+  socket_.use_reserve();  // window updates must get in when stalled streams hold every other block
+}
 
 ring::Task<void> TunnelConnection::run(ring::Clock::time_point handshake_deadline) {
   handshake_deadline_ = handshake_deadline;
@@ -122,7 +124,11 @@ ring::Task<void> TunnelConnection::write() {
     dispatch();
     if (bytes.empty()) {
       if (reading_ended_) co_return;
-      if (tunnel_.finished()) socket_.cancel_recv();  // nothing left to say or hear
+      if (tunnel_.finished()) socket_.cancel_recv();       // nothing left to say or hear
+      if (tunnel_.wants_produce() && socket_.is_open()) {  // no blocks
+        co_await loop_.sleep_until(loop_.now() + limits::kDryPoolRetry);
+        flush_soon();
+      }
       continue;
     }
     if (!co_await socket_.send(std::move(bytes))) {

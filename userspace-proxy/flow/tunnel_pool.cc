@@ -46,6 +46,7 @@ ring::Task<Outcome<TunnelStream>> TunnelPool::open_once(const TunnelTarget& targ
 ring::Task<Outcome<TunnelConnection*>> TunnelPool::acquire(Entry& entry, ring::Clock::time_point deadline) {
   const uint64_t failures = entry.failures;
   for (;;) {
+    if (entry.failures != failures) co_return std::unexpected(entry.last_failure);
     // It ends just before the flow that wants it, so that the flow learns the reason.
     dial_more(entry, deadline - std::chrono::milliseconds(1));
     if (entry.failures != failures) co_return std::unexpected(entry.last_failure);

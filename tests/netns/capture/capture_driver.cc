@@ -162,8 +162,8 @@ class Driver {
     if (command == "adopt") return adopt(request);
     if (command == "rebuild") return to_json(must(capture_->rebuild_listener(listener_id(request))));
     if (command == "rebuild_missing") return list(must(capture_->rebuild_missing()));
-    if (command == "close_slots") return must(capture_->close_slots()), json(true);
-    if (command == "open_slots") return must(capture_->open_slots()), json(true);
+    if (command == "close_slots") return capture_->close_slots(), json(true);
+    if (command == "open_slots") return capture_->open_slots(), json(true);
     if (command == "flows") return list(must(capture_->direct_flows()));
     if (command == "closed") return closed(request);
     if (command == "edges") return edges();

@@ -143,6 +143,17 @@ def test_a_failed_backend_is_left_to_the_proxy_for_a_while(mesh):
     assert [mesh.count(mesh.a, "direct_failed"), mesh.count(mesh.a, "direct_ejected")] == [1, 1]
     assert mesh.do("closed")[0]["error"] == 111
     assert mesh.do("edges")[0]["failed"] == 1
+    mesh.b(f"l = serve(('0.0.0.0', 8080)); c = dial(('{VIP}', 80)); s, peer = accepted(l)")  # for its neighbour nothing has changed
+    assert [mesh.count(mesh.b, "connect_direct"), mesh.count(mesh.b, "direct_ejected")] == [1, 0]
+
+
+def test_a_pod_asked_for_by_its_own_address_is_joined_at_every_port_and_a_scan_of_them_is_one_edge(mesh):
+    mesh.a(f"for port in range(9000, 9020): tried(('{mesh.b.v4}', port))")
+    mesh.a(f"c = dial(('{mesh.b.v4}', 8080))")
+    mesh.b("s, peer = accepted(l)")
+    assert mesh.count(mesh.a, "connect_direct") == 21
+    [edge] = mesh.do("edges")
+    assert (edge["alias"], edge["port"], edge["opened"], edge["failed"]) == (POD_B, 0, 21, 20)
 
 
 def test_an_open_connection_is_listed_with_its_bytes(mesh):

@@ -125,11 +125,18 @@ TEST_CASE(
   CHECK(book.exited(3, kStart) == one(Kind::kGrant, 2, 3));
 }
 
-TEST_CASE("a confirmation for another epoch, or from a proxy that was not asked, changes nothing") {
+TEST_CASE("a holder that gives its lease back unasked is no longer armed, and the next one is") {
+  auto book = fresh();
+  book.hello(1, "a", 0, kStart);
+  CHECK(book.revoked(1, 1, kStart).empty());
+  CHECK(book.armed() == std::nullopt);
+  CHECK(book.hello(2, "b", 0, kStart) == one(Kind::kGrant, 2, 2));
+}
+
+TEST_CASE("a confirmation for another epoch, or from a proxy that is not the holder, changes nothing") {
   auto book = fresh();
   book.hello(1, "a", 0, kStart);
   book.hello(2, "b", 0, kStart);
-  CHECK(book.revoked(1, 1, kStart).empty());
   book.ready(2, kStart);
   CHECK(book.revoked(2, 1, kStart).empty());
   CHECK(book.revoked(1, 99, kStart).empty());
