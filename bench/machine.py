@@ -21,7 +21,7 @@ def facts(lab, settings):
         "kernel": platform.release(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", "unknown"),
         "haproxy": _first_line(["haproxy", "-v"]),
-        "leat": _first_line([lab.binaries / "leat", "version"]),
+        "leat": _first_line([lab.binaries / "leat", "version", "--client"]),
         "load average at the start": os.getloadavg()[0],
         **settings,
     }
