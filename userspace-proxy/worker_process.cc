@@ -47,7 +47,6 @@ Result<Workers> start_workers_on(ring::BackendKind backend, size_t count,
   return workers;
 }
 
-// The back end that was asked for, or io_uring with epoll to fall back to.
 // The back end that was asked for, or io_uring with epoll to fall back to; `backend` says which it was.
 Result<Workers> start_workers(const ProxyOptions& options, ring::BackendKind* backend,
                               const std::function<Worker::Options(size_t)>& options_of) {
