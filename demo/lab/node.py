@@ -48,7 +48,9 @@ class Node(Place):
     def _connect(self):
         self.sysctl(ipv4__ip_forward=1, ipv4__conf__all__send_redirects=0, ipv4__conf__default__send_redirects=0,
                     ipv6__conf__all__forwarding=1)
-        self.ip("link set lo up", "link add pods type bridge", "link set pods up",
+        # Without an address of its own a bridge takes the lowest of its ports': a pod that comes or goes could change it, and its
+        # neighbours would send to the old one until their ARP entries are stale.
+        self.ip("link set lo up", f"link add pods address 02:6c:65:61:74:{self.number:02x} type bridge", "link set pods up",
                 f"addr add {self.gateway4}/32 dev pods", f"addr add {self.gateway6}/128 dev pods nodad")
 
     # ---------------------------------------------------------------- pods
@@ -72,8 +74,11 @@ class Node(Place):
         return self.part(self.kubelet_cgroup)
 
     def serve_virtual_addresses(self, services):
-        """Stand-in for kube-proxy: until a pod is enrolled somebody must turn a Service's address into a pod's."""
+        """Stand-in for kube-proxy: until a pod is enrolled somebody must turn a Service's address into a pod's. A connection that ended
+        is forgotten at once: while conntrack remembers it, a later one from the same port to the same pod gets another source port,
+        and the kernel can't vouch for a handshake whose ports change on the way (docs/operations.md, "Limits")."""
         self.run(["nft", "-f", "-"], text_input=ruleset(services))
+        self.sysctl(netfilter__nf_conntrack_tcp_timeout_time_wait=1, netfilter__nf_conntrack_tcp_timeout_close=1)
 
     def wire_to(self, other):
         """The link to a neighbour, for capturing what passes it."""

@@ -118,8 +118,6 @@ def _ports_that_cannot_be_bound(own_address):
     return refused
 
 
-@pytest.mark.xfail(strict=False, reason="known defect: about one run in eight, the first tunnel of so many waiting flows is not open within the "
-                   "connect timeout, and all of them are reset")
 def test_ports_stay_free_under_many_outbound_flows(shop, far):
     """Each connection of a client costs the server's pod none of its own ports: it may bind every ephemeral one meanwhile."""
     port, count = next(_ports), 4000
