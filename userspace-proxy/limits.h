@@ -86,9 +86,16 @@ inline constexpr std::chrono::milliseconds kRestartPauseMax = 5s;
 // ---- upkeep
 // Closed flows remembered a worker for `leat flows`: about 200 bytes each. Fixed.
 inline constexpr size_t kClosedFlows = 1024;
-inline constexpr auto kBeat = 1s;          // of a worker's loop, for the supervisor
-inline constexpr auto kDrainCheck = 50ms;  // how soon a drained worker is noticed
-inline constexpr auto kTrimInterval = 5s;  // unused buffers, spare sockets, idle tunnels
+// Series of request metrics a worker, about 1.5 KB each: 40 pods that call 5 services each with 10 outcomes. Requests
+// beyond it are counted in one series whose labels say overflow. Fixed.
+inline constexpr size_t kRequestSeries = 2000;
+// A series that no request touches is forgotten after this time: long enough for every scrape to have seen its end.
+// Fixed.
+inline constexpr auto kRequestSeriesIdle = 15min;
+inline constexpr auto kRequestSeriesCheck = 1min;  // how often those are looked for
+inline constexpr auto kBeat = 1s;                  // of a worker's loop, for the supervisor
+inline constexpr auto kDrainCheck = 50ms;          // how soon a drained worker is noticed
+inline constexpr auto kTrimInterval = 5s;          // unused buffers, spare sockets, idle tunnels
 
 }  // namespace limits
 }  // namespace leat::proxy

@@ -32,6 +32,11 @@ std::vector<IpAddress> addresses_of(const v1::Workload& message, Problems* probl
   return addresses;
 }
 
+std::string label(const v1::Workload& message, const char* key) {
+  const auto found = message.labels().find(key);
+  return found == message.labels().end() ? "" : found->second;
+}
+
 // The ready backends of `port`, by address family: an endpoint that names no target for this port does not serve it.
 std::array<Service::Port, 2> ports_of_service(const v1::Service& message, uint16_t port, Problems* problems) {
   std::array<Service::Port, 2> families{Service::Port{.port = port, .ipv6 = false}, {.port = port, .ipv6 = true}};
@@ -109,6 +114,9 @@ void Mesh::upsert_workload(const v1::Workload& message, Problems* problems) {
   workload->namespace_ = message.namespace_();
   workload->name = message.name();
   workload->service_account = message.service_account();
+  workload->owner = message.owner().empty() ? message.name() : message.owner();
+  workload->app = label(message, "app");
+  workload->version = label(message, "version");
   workload->addresses = addresses_of(message, problems);
   workload->captured = message.captured();
   workload->local = message.local();

@@ -25,6 +25,8 @@ struct Workload : RefCounted {
   std::string namespace_;
   std::string name;
   std::string service_account;
+  std::string owner;         // the Deployment or such; where none is known, the pod's name
+  std::string app, version;  // its labels of these names; empty: none
   std::vector<IpAddress> addresses;
   bool captured = false;  // reachable by HBONE, has an identity
   bool local = false;     // on this node
