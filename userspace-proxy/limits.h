@@ -89,6 +89,8 @@ inline constexpr size_t kClosedFlows = 1024;
 // Series of request metrics a worker, about 1.5 KB each: 40 pods that call 5 services each with 10 outcomes. Requests
 // beyond it are counted in one series whose labels say overflow. Fixed.
 inline constexpr size_t kRequestSeries = 2000;
+// Ways to a series that are known by the objects of a request: one for each pair of pods. Fixed.
+inline constexpr size_t kRequestShortcuts = 4 * kRequestSeries;
 // A series that no request touches is forgotten after this time: long enough for every scrape to have seen its end.
 // Fixed.
 inline constexpr auto kRequestSeriesIdle = 15min;

@@ -43,6 +43,10 @@ void Worker::tend() {
     pods.forget_idle();
     tunnels.close_idle(loop.now() - limits::kTunnelIdle);
   }
+  if (loop.now() >= next_expiry_) {
+    next_expiry_ = loop.now() + limits::kRequestSeriesCheck;
+    requests.expire(loop.now());
+  }
   if (drained_ && quiet()) std::exchange(drained_, nullptr)();
   tending_.arm(loop.now() + (drained_ ? limits::kDrainCheck : limits::kBeat));
 }

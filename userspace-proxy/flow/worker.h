@@ -22,6 +22,7 @@
 #include "userspace-proxy/flow/tunnel.h"
 #include "userspace-proxy/flow/tunnel_pool.h"
 #include "userspace-proxy/ring/acceptor.h"
+#include "userspace-proxy/telemetry/request_metrics.h"
 
 namespace leat::proxy {
 
@@ -54,6 +55,7 @@ class Worker {
  public:
   ring::Loop& loop;
   FlowTable flows;
+  RequestMetrics requests;
   Balancer balancer;
   SocketBroker broker;
   SourceIds source_ids;
@@ -95,6 +97,7 @@ class Worker {
   std::function<void()> drained_;
   ring::Timer tending_;
   ring::Clock::time_point next_trim_{};
+  ring::Clock::time_point next_expiry_{};
   uint64_t accepted_ = 0;
   uint64_t unknown_pod_ = 0;
   bool armed_ = false;

@@ -43,6 +43,8 @@ void Worker::report(std::vector<v1::Counter>* out) const {
       set_label(counter, "reason", name(reason));
     }
   }
+  requests.report(mesh_->settings().trust_domain(), out);
+  report.add("leat_request_series", requests.series(), true);
   report.add("leat_flows_open", flows.open_flows(), true);
   report.add("leat_accepted_total", accepted_);
   report.add("leat_accepted_unknown_pod_total", unknown_pod_);

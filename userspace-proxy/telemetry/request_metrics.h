@@ -51,6 +51,7 @@ struct Histogram {
   double sum = 0;
 
   void add(double value);
+  [[nodiscard]] uint64_t count() const;
 };
 
 class RequestMetrics {
@@ -85,29 +86,36 @@ class RequestMetrics {
     Clock::time_point touched;
   };
   // The same by the objects of the model, so that a request looks at no string.
-  struct Shortcut {
-    WorkloadRef source, destination;
-    ServiceRef service;
+  struct Key {
+    const Workload* source;
+    const Workload* destination;
+    const Service* service;
     Security security;
     ResponseFlag flag;
     uint16_t code;
+    bool operator==(const Key&) const = default;
   };
-  struct ShortcutHash {
-    using is_transparent = void;
-    size_t operator()(const auto& of) const;
+  struct KeyHash {
+    size_t operator()(const Key& key) const;
   };
-  struct ShortcutEqual {
-    using is_transparent = void;
-    bool operator()(const auto& a, const auto& b) const;
+  struct Shortcut {
+    Series* series;
+    WorkloadRef source, destination;  // held, so that nothing else gets their addresses
+    ServiceRef service;
   };
+
+  using Text = std::vector<std::pair<std::string, std::string>>;  // labels as they are exported
 
   static Peer peer_of(const Workload* workload);
   Series& series_of(const RequestFacts& request);
   Series& find_or_add(const RequestFacts& request);
+  static Text text_of(const Labels& labels, std::string_view trust_domain);
+  static Text overflow_text();
+  static void append(const Text& labels, const Series& series, std::vector<v1::Counter>* out);
 
   std::map<Labels, Series> series_;
-  std::unordered_map<Shortcut, Series*, ShortcutHash, ShortcutEqual> shortcuts_;
-  std::optional<Series> overflow_;  // of requests that found the table full
+  std::unordered_map<Key, Shortcut, KeyHash> shortcuts_;  // emptied at each expire()
+  std::optional<Series> overflow_;                        // of requests that found series_ full
 };
 
 }  // namespace leat::proxy
