@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "cli/prometheus.h"
 #include "cli/text.h"
 #include "cli/units.h"
 
@@ -162,6 +163,27 @@ Json number(double value) {
   return static_cast<double>(whole) == value ? Json(whole) : Json(value);
 }
 
+std::string value_text(const v1::Counter& counter) {
+  if (!counter.has_histogram()) return fmt::format("{}", counter.value());
+  return fmt::format("{} values, sum {}", Buckets(counter.histogram()).total, counter.histogram().sum());
+}
+
+Json counter_json(const v1::Counter& counter) {
+  Json json = {{"name", counter.name()}, {"labels", ordered(counter.labels())}};
+  if (!counter.has_histogram()) {
+    json["value"] = number(counter.value());
+    json["gauge"] = counter.gauge();
+    return json;
+  }
+  const Buckets buckets(counter.histogram());
+  Json listed = Json::array();
+  for (const auto& [bound, count] : buckets.cumulative) listed.push_back({{"le", number(bound)}, {"count", count}});
+  json["count"] = buckets.total;
+  json["sum"] = number(counter.histogram().sum());
+  json["buckets"] = std::move(listed);
+  return json;
+}
+
 Colour status_colour(const std::string& status) {
   if (status == "ok" || status == "valid") return Colour::kGreen;
   return status == "warn" || status == "pending" ? Colour::kYellow : Colour::kRed;
@@ -263,11 +285,8 @@ View counters_view(const v1::ApiReply& reply) {
   for (const v1::Counter& counter : sorted(reply.counters(), key_of)) {
     std::vector<std::string> labels;
     for (const auto& [name, value] : ordered(counter.labels())) labels.push_back(fmt::format("{}={}", name, value));
-    view.table.add({{counter.name(), joined(labels), fmt::format("{}", counter.value())}, ""});
-    view.list.push_back({{"name", counter.name()},
-                         {"labels", ordered(counter.labels())},
-                         {"value", number(counter.value())},
-                         {"gauge", counter.gauge()}});
+    view.table.add({{counter.name(), joined(labels), value_text(counter)}, ""});
+    view.list.push_back(counter_json(counter));
   }
   return view;
 }
