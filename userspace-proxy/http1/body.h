@@ -33,9 +33,8 @@ class BodyReader {
   enum class Phase : uint8_t { kSize, kExtension, kSizeEnd, kData, kDataCr, kDataLf, kTrailers };
 
   Step read_chunks(ring::Chain& input, ring::Chain& body);
-  // Reads a chunk's size line, in slices however small; false: more bytes are needed, or there is a fault.
-  bool read_size_line(ring::Chain& input);
-  bool expect(ring::Chain& input, char wanted, Fault otherwise);
+  Fault read_framing(const char*& at, const char* end);
+  Fault read_size_byte(char c);
   void move(ring::Chain& input, ring::Chain& body);
   Step refuse(Fault fault);
 

@@ -32,6 +32,7 @@ enum class Fault : uint8_t {
   kManyHosts,
   kBadHost,
   kHostMismatch,  // the absolute target names another
+  kTooManyConnectionOptions,
   kBadContentLength,
   kManyContentLengths,
   kBodyTooLarge,
@@ -44,7 +45,7 @@ enum class Fault : uint8_t {
   kBadChunkSize,
   kBadChunkExtension,
   kChunkExtensionTooLarge,
-  kNoLineAfterChunk,  // CRLF missing after a chunk's data
+  kNoLineEndAfterChunk,  // CRLF missing after a chunk's data
   kTrailersTooLarge,
   kTruncated,  // the peer closed in the midst of a message
   kCount,

@@ -51,6 +51,7 @@ class Fields {
  private:
   friend class HeadParser;
   friend struct Rules;
+  void append(const Field& field);
   void clear();
 
   std::string bytes_;

@@ -41,7 +41,10 @@ class RequestHead {
   [[nodiscard]] std::string_view method_text() const { return fields_.text(method_text_); }
   [[nodiscard]] std::string_view target() const { return fields_.text(target_); }  // as on the wire
   // Path and query in origin form: what the request line to a server carries ("*" of OPTIONS; empty for CONNECT).
-  [[nodiscard]] std::string_view path_and_query() const;
+  [[nodiscard]] std::string_view path_and_query() const {
+    if (path_.size > 0 || method_ == Method::kConnect) return fields_.text(path_);
+    return method_ == Method::kOptions ? "*" : "/";  // of an absolute target without a path
+  }
   // Host and port that the request is for: of an absolute target, else of Host; empty if HTTP/1.0 names none.
   [[nodiscard]] std::string_view authority() const { return fields_.text(authority_); }
   [[nodiscard]] const Connection& connection() const { return connection_; }

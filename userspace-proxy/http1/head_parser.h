@@ -11,17 +11,21 @@
 namespace leat::http1 {
 
 // Reads a start line and field lines up to the empty line, in one pass that goes on where it stopped, however the bytes
-// are cut: no byte is looked at twice. A head that lies whole in one slice is parsed there and copied once; other bytes
+// are cut: no text is scanned twice. A head that lies whole in one slice is parsed there and copied once; other bytes
 // are copied as they come, so that a peer that trickles pins no blocks.
 class HeadParser {
  public:
   enum class Kind : uint8_t { kRequest, kResponse, kTrailers };
   enum class Progress : uint8_t { kNeedMore, kDone, kFault };
 
-  explicit HeadParser(Kind kind) : kind_(kind) { restart(); }
-  void restart();
+  explicit HeadParser(Kind kind) : kind_(kind) { reset(); }
+  // Another section; what `fields` held is gone.
+  void restart(Fields& fields) {
+    fields.clear();
+    reset();
+  }
 
-  // Takes bytes from `input` up to the section's end. `fields` is the same object from restart() on.
+  // Takes bytes from `input` up to the section's end. `fields` is the same object for one section.
   Progress read(ring::Chain& input, Fields& fields);
 
   [[nodiscard]] bool done() const { return phase_ == Phase::kDone; }
@@ -41,7 +45,7 @@ class HeadParser {
     kMethod,
     kTarget,
     kVersion,
-    kStatusLine,
+    kStatus,
     kReason,
     kStartLineEnd,
     kFieldStart,
@@ -52,16 +56,25 @@ class HeadParser {
     kDone,
   };
 
+  void reset();
+  bool skip_empty_line(char c);
+  // Go on at at_ in the section's first `size` (up to `end`) bytes.
   Progress parse(const char* bytes, size_t size, Fields& fields);
+  Progress parse_start_line(const char* bytes, uint32_t end);
+  Progress parse_fields(const char* bytes, uint32_t end, Fields& fields);
+  Fault parse_version_byte(char c);
+  Fault parse_status_byte(char c);
+  void add_field(const char* bytes, Fields& fields);
+  static Fault after_target(char c);
+  static Fault after_name(char c);
   Progress refuse(Fault fault);
-  [[nodiscard]] size_t limit() const;
 
   Kind kind_;
   Phase phase_;
   Fault fault_;
   bool started_;
-  bool empty_line_seen_;
   bool http10_;
+  bool unsupported_;  // version
   uint16_t status_;
   Span first_;
   Span second_;

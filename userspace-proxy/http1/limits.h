@@ -18,6 +18,9 @@ inline constexpr size_t kTargetBytes = 32 * 1024;
 // The longest registered method has 17. Beyond: 501.
 inline constexpr size_t kMethodBytes = 64;
 
+// Options of the Connection fields together: each is looked for among all fields. Beyond: 400.
+inline constexpr size_t kConnectionOptions = 100;
+
 // A body, or one of its chunks: 2^60, so that sums of a few can't overflow. Beyond: 413.
 inline constexpr uint64_t kBodyBytes = uint64_t{1} << 60;
 // A chunk's size has that many hexadecimal digits at most, leading zeros included. Beyond: 413.
@@ -27,6 +30,9 @@ inline constexpr size_t kChunkExtensionBytes = 256;
 inline constexpr size_t kBodyExtensionBytes = 16 * 1024;
 // The trailer section. Beyond: 431.
 inline constexpr size_t kTrailerBytes = 8 * 1024;
+
+// A chunk up to this size is copied beside its framing: one slice to send rather than three.
+inline constexpr size_t kCopiedChunkBytes = 4 * 1024;
 
 // Between messages a reader keeps memory for a head up to this size; more goes back.
 inline constexpr size_t kKeptBytes = 2 * 1024;

@@ -18,6 +18,7 @@
 #include "userspace-proxy/http1/fault.h"
 #include "userspace-proxy/http1/head.h"
 #include "userspace-proxy/http1/head_parser.h"
+#include "userspace-proxy/http1/rules.h"
 #include "userspace-proxy/ring/buffer.h"
 
 namespace leat::http1 {
@@ -37,7 +38,7 @@ class RequestReader {
   [[nodiscard]] const Fields& trailers() const { return body_.trailers(); }
   [[nodiscard]] Fault fault() const { return fault_; }
   [[nodiscard]] bool started() const { return parser_.started(); }  // a byte of the message was read
-  [[nodiscard]] bool has_head() const { return parser_.done(); }
+  [[nodiscard]] bool has_head() const { return has_head_; }
   [[nodiscard]] bool ended() const { return ended_; }                  // kEnd was returned
   [[nodiscard]] uint64_t body_bytes() const { return body_.bytes(); }  // put into `body` so far
 
@@ -48,15 +49,10 @@ class RequestReader {
   RequestHead head_;
   BodyReader body_;
   Fault fault_ = Fault::kNone;
+  bool has_head_ = false;
   bool ended_ = false;
 };
 
-// What a response means depends on its request.
-struct Asked {
-  bool head = false;
-  bool connect = false;
-  bool upgrade = false;  // 101 may follow
-};
 inline Asked asked_by(const RequestHead& request) {
   return {request.method() == Method::kHead, request.method() == Method::kConnect, request.connection().upgrade};
 }
@@ -79,12 +75,13 @@ class ResponseReader {
   [[nodiscard]] bool started() const {
     return seen_interim_ || parser_.started();
   }  // a byte of this response or of an interim one was read
-  [[nodiscard]] bool has_head() const { return parser_.done(); }
+  [[nodiscard]] bool has_head() const { return has_head_; }
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] uint64_t body_bytes() const { return body_.bytes(); }
 
  private:
   Step refuse(Fault fault);
+  void restart_head();
 
   Asked asked_;
   HeadParser parser_{HeadParser::Kind::kResponse};
@@ -92,6 +89,7 @@ class ResponseReader {
   BodyReader body_;
   Fault fault_ = Fault::kNone;
   bool seen_interim_ = false;
+  bool has_head_ = false;
   bool ended_ = false;
 };
 

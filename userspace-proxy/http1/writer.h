@@ -34,7 +34,8 @@ struct RequestEdits {
   Edits fields = {};
 };
 // The body that follows is framed as head.connection().framing says: kChunked through write_chunk(), kLength as it is.
-// "Expect" goes with it. A request without Host (HTTP/1.0) gets an empty one, unless `set` or `add` has it.
+// Expect goes with it, but not HTTP/1.0's. A request without Host (HTTP/1.0) gets an empty one, unless `set` or `add`
+// has it.
 [[nodiscard]] bool write_request(ring::Chain& out, ring::BufferPool& pool, const RequestHead& head,
                                  const RequestEdits& edits = {});
 
