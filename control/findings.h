@@ -37,6 +37,14 @@ v1::Finding finding_on(Severity severity, const Kind& object, std::string field,
                       std::move(message));
 }
 
+// The same, about one place in it.
+template <typename Kind>
+v1::Finding finding_at(Severity severity, const Kind& object, const Place& place, std::string_view below,
+                       std::string message) {
+  return make_finding(severity, {object.meta.source.file, place.line}, describe(Kind::kKind, object.meta.name),
+                      place.field + std::string(below), std::move(message));
+}
+
 // By file and line, and in one order always: the findings of two runs can be compared.
 inline void sort_findings(Findings& findings) {
   std::ranges::sort(findings, {}, [](const v1::Finding& finding) {

@@ -1,10 +1,18 @@
 #include "control/objects.h"
 
 #include <algorithm>
+#include <functional>
 
 #include <fmt/format.h>
 
 namespace leat::control {
+
+bool is_older(const Meta& left, const Meta& right) {
+  const auto rank = [](const Meta& meta) {
+    return std::make_tuple(meta.created.empty(), std::string_view(meta.created), std::cref(meta.name));
+  };
+  return rank(left) < rank(right);
+}
 
 bool selects(const Labels& wanted, const Labels& labels) {
   return std::ranges::all_of(wanted, [&](const auto& label) {
