@@ -49,9 +49,9 @@ class Manifests:
                          "annotations": {"leat.dev/netns": str(pod.netns), **(annotations or {})}},
             "spec": spec, "status": status})
 
-    def service(self, name, namespace, addresses, ports, selector):
-        """`ports` maps a port's number to its target."""
-        listed = [{"name": f"p{port}", "port": port, "targetPort": target} for port, target in ports.items()]
+    def service(self, name, namespace, addresses, ports, selector, protocol=None):
+        """`ports` maps a port's number to its target; `protocol` is what their names declare."""
+        listed = [{"name": f"{protocol}-{port}" if protocol else f"p{port}", "port": port, "targetPort": target} for port, target in ports.items()]
         return self.write(f"service-{namespace}-{name}", {
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
             "spec": {"selector": selector, "clusterIP": addresses[0], "clusterIPs": list(addresses), "ports": listed}})

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mesh import asks_leat, flows, no_flows
+from mesh import asks_leat, flows, no_flows, proxy_memory_kib
 from lab import wait_for
 from lab.services import VirtualService
 from programs import (CHUNK_BYTES, connect, echo, outcome, read_all, read_exactly, reset, serve_one, transfer, try_connect)
@@ -75,12 +75,12 @@ def _transfer_with(address, port, size):
 
 @asks_leat
 def test_a_slow_reader_costs_the_proxies_a_bounded_memory(shop, far, port):
-    before = _proxy_memory_kib(shop)
+    before = proxy_memory_kib(shop)
     task = far.spawn(serve_one, port, _read_when_told)
     assert task.hear() == "listening"
     sender = shop.frontend.spawn(_send_until_blocked, far.ipv4, port)
     accepted = sender.hear(60)
-    grown = _proxy_memory_kib(shop) - before
+    grown = proxy_memory_kib(shop) - before
     task.kill()
     sender.kill()
     assert accepted < 64 << 20, "somebody takes bytes without end"
@@ -101,15 +101,6 @@ def _send_until_blocked(say, address, port):
     except TimeoutError:
         say(sent)
     time.sleep(600)
-
-
-def _proxy_memory_kib(shop):
-    total = 0
-    for node in shop.lab.nodes:
-        for pid in node.worker_pids():
-            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as smaps:
-                total += next(int(line.split()[1]) for line in smaps if line.startswith("Pss:"))
-    return total
 
 
 def test_a_server_that_speaks_first_is_heard(shop, server, port):
