@@ -18,6 +18,7 @@
 #include "cli/lint.h"
 #include "cli/output.h"
 #include "cli/prometheus.h"
+#include "cli/routes_view.h"
 #include "cli/uninstall.h"
 #include "cli/views.h"
 #include "control/field.h"
@@ -179,6 +180,12 @@ int run_services(const Options& options) {
   return show(options, request, services_view);
 }
 
+int run_routes(const Options& options) {
+  v1::ApiRequest request;
+  request.mutable_services();
+  return show(options, request, routes_view);
+}
+
 int run_certificates(const Options& options) {
   v1::ApiRequest request;
   request.mutable_certificates();
@@ -276,6 +283,9 @@ int run(int argc, char** argv) {
                  [&] { return run_pods(options); }));
   add_output(add("services", "leat services", "Services in the mesh and their endpoints.",
                  [&] { return run_services(options); }));
+  add_output(add("routes", "leat routes -o wide",
+                 "HTTP routes: what they take, where they lead by which share, and the line that each comes from.",
+                 [&] { return run_routes(options); }));
   add_output(
       add("certs", "leat certs", "Certificates of this node's workloads.", [&] { return run_certificates(options); }));
   add_output(add("check", "leat check && echo healthy",

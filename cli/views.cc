@@ -86,7 +86,10 @@ Json service_json(const v1::Service& service, const Workloads& workloads,
                   const std::vector<const v1::Alias*>& aliases) {
   Json ports = Json::array();
   for (const auto& port : service.ports())
-    ports.push_back({{"port", port.port()}, {"name", port.name()}, {"appProtocol", port.app_protocol()}});
+    ports.push_back({{"port", port.port()},
+                     {"name", port.name()},
+                     {"appProtocol", port.app_protocol()},
+                     {"protocol", protocol_text(port.protocol())}});
   Json endpoints = Json::array();
   for (const auto& endpoint : service.endpoints()) {
     const auto workload = workloads.find(endpoint.workload_uid());
