@@ -11,6 +11,9 @@ namespace {
 // Once a head has come in pieces, it is copied so much at a time: what lies behind its end is copied in vain.
 constexpr size_t kPieceBytes = 1024;
 
+// Whole, as nearly always, it need not be read byte by byte.
+constexpr std::string_view kCommonVersion = "HTTP/1.1";
+
 Span span(uint32_t begin, uint32_t end) { return {static_cast<uint16_t>(begin), static_cast<uint16_t>(end - begin)}; }
 
 // What is wrong with `c`, which can't stand where it does.
@@ -121,6 +124,9 @@ HeadParser::Progress HeadParser::parse_start_line(const char* bytes, uint32_t en
         phase_ = Phase::kVersion;
         break;
       case Phase::kVersion:
+        if (at_ == mark_ && std::string_view(bytes + at_, end - at_).starts_with(kCommonVersion)) {
+          at_ += kCommonVersion.size() - 1;
+        }
         if (const Fault fault = parse_version_byte(bytes[at_]); fault != Fault::kNone) return refuse(fault);
         break;
       case Phase::kStatus:

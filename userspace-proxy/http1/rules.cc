@@ -68,9 +68,9 @@ bool is_authority(std::string_view text) {
     if (address.find_first_not_of("0123456789abcdefABCDEF:.") != std::string_view::npos) return false;
     port = text.substr(close + 1);
   } else {
-    const size_t colon = std::min(text.find(':'), text.size());
-    if (colon == 0 || !all(text.substr(0, colon), kHostChar)) return false;
-    port = text.substr(colon);
+    const auto size = static_cast<size_t>(skip_host(text.data(), text.data() + text.size()) - text.data());
+    if (size == 0) return false;
+    port = text.substr(size);
   }
   if (port.empty()) return true;
   if (port.front() != ':') return false;

@@ -87,30 +87,38 @@ inline const char* skip_target(const char* at, const char* end) {
   return skip(at, end, kTargetChar);
 }
 
-// Letters, digits and '-' are told apart here; the other token characters, which names hardly have, by the table.
-inline const char* skip_token(const char* at, const char* end) {
+// Letters, digits, '-' and '.', which names and hosts mostly are made of, are told apart here; the table knows the rest
+// of the class.
+template <CharClass which>
+const char* skip_word(const char* at, const char* end) {
   while (end - at >= 16) {
     const __m128i bytes = sse2::load(at);
     const __m128i letters = sse2::between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
-    const __m128i others = _mm_or_si128(sse2::between(bytes, '0', '9'), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
+    const __m128i others = _mm_or_si128(sse2::between(bytes, '0', '9'), sse2::between(bytes, '-', '.'));
     const int stops = _mm_movemask_epi8(_mm_or_si128(letters, others)) ^ 0xffff;
     if (stops == 0) {
       at += 16;
       continue;
     }
     at = sse2::first_set(at, stops);
-    if (!is(*at, kTokenChar)) return at;
+    if (!is(*at, which)) return at;
     ++at;
   }
-  return skip(at, end, kTokenChar);
+  return skip(at, end, which);
 }
 
 #else
 
 inline const char* skip_text(const char* at, const char* end) { return skip(at, end, kTextChar); }
 inline const char* skip_target(const char* at, const char* end) { return skip(at, end, kTargetChar); }
-inline const char* skip_token(const char* at, const char* end) { return skip(at, end, kTokenChar); }
+template <CharClass which>
+const char* skip_word(const char* at, const char* end) {
+  return skip(at, end, which);
+}
 
 #endif
+
+inline const char* skip_token(const char* at, const char* end) { return skip_word<kTokenChar>(at, end); }
+inline const char* skip_host(const char* at, const char* end) { return skip_word<kHostChar>(at, end); }
 
 }  // namespace leat::http1

@@ -8,7 +8,7 @@ using namespace leat::http1;
 
 TEST_CASE("sixteen bytes at a time stop where one at a time does, for every byte at every position") {
   const std::pair<const char* (*)(const char*, const char*), CharClass> scans[] = {
-      {skip_text, kTextChar}, {skip_target, kTargetChar}, {skip_token, kTokenChar}};
+      {skip_text, kTextChar}, {skip_target, kTargetChar}, {skip_token, kTokenChar}, {skip_host, kHostChar}};
   for (const auto& [scan, which] : scans) {
     for (int byte = 0; byte < 256; ++byte) {
       for (size_t position = 0; position < 40; ++position) {
