@@ -126,7 +126,9 @@ void VirtualServices::add_hosts(const VirtualService& object, const ObjectSet& o
       const Service* service = host.service() ? objects.find<Service>(*host.service()) : nullptr;
       const std::string why_not = obstacle(service);
       if (why_not.empty()) {
-        by_service_[*host.service()].push_back(table);
+        std::vector<Table>& tables = by_service_[*host.service()];
+        const bool said_twice = !tables.empty() && tables.back().object == &object;  // "backend" and "backend.shop"
+        if (!said_twice) tables.push_back(table);
       } else {
         findings.push_back(
             finding_at(Severity::kWarning, object, written.place, "", fmt::format("has no effect: {}", why_not)));

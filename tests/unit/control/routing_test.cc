@@ -148,6 +148,11 @@ TEST_CASE("of two VirtualServices for one host the older holds, for the clients 
           "warning VirtualService shop/b: has no effect on Service shop/backend for clients in shop, test: "
           "VirtualService shop/a holds there and comes first\n");
   }
+  SUBCASE("one that names a Service in two ways is in nobody's way") {
+    const CompiledMesh one = cluster.compile(virtual_service("a", R"(backend", "backend.shop)", "'*'"));
+    CHECK(tables_of(one) == "all:a");
+    CHECK(findings_of(one).empty());
+  }
   SUBCASE("a wildcard yields to the name, whatever its age") {
     const CompiledMesh both =
         cluster.compile(virtual_service("a", "*.shop.svc.cluster.local", "'*'", "2020-01-01T00:00:00Z") +
