@@ -3,7 +3,7 @@
 #include <random>
 
 #include "tests/unit/userspace-proxy/http1/transcript.h"
-#include "userspace-proxy/http1/scan.h"
+#include "userspace-proxy/http1/name.h"
 #include "userspace-proxy/http1/writer.h"
 
 namespace {

@@ -1,7 +1,6 @@
 #include "userspace-proxy/http1/fields.h"
 
 #include "userspace-proxy/http1/limits.h"
-#include "userspace-proxy/http1/scan.h"
 
 namespace leat::http1 {
 

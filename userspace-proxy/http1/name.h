@@ -40,6 +40,16 @@ enum class Name : uint8_t {
 };
 inline constexpr size_t kNames = static_cast<size_t>(Name::kCount);
 
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
+// Of ASCII's letters, as names, hosts and options are compared.
+inline bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
 // Any case. kOther for a name that is not in the list.
 Name classify(std::string_view name);
 

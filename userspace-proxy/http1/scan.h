@@ -1,5 +1,5 @@
 // Character classes of HTTP text, one byte and sixteen at a time. SSE2 is every amd64; wider registers gain nothing on
-// names of ten bytes and values of forty. Other processors take the loop over the table. Private to http1.
+// names of ten bytes and values of forty. Other processors take the loop over the table.
 #pragma once
 
 #include <array>
@@ -39,15 +39,6 @@ inline constexpr auto kCharClasses = [] {
 }();
 
 inline bool is(char c, CharClass which) { return (kCharClasses[static_cast<uint8_t>(c)] & which) != 0; }
-
-constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
-inline bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (lower(a[i]) != lower(b[i])) return false;
-  }
-  return true;
-}
 
 // The first byte in [at, end) outside the class; `end` if there is none.
 inline const char* skip(const char* at, const char* end, CharClass which) {
