@@ -287,6 +287,31 @@ TEST_CASE("of pipelined requests one is read, and the rest stays") {
   CHECK(input.empty());
 }
 
+TEST_CASE("a message that is over takes nothing more, even if it was chunked") {
+  leat::ring::Chain input;
+  leat::ring::Chain body;
+  testing::append_slice(input, with_fields("Transfer-Encoding: chunked\r\n") + "0\r\n\r\nA: b\r\n\r\n");
+  RequestReader reader;
+  CHECK(reader.read(input, body) == Step::kHead);
+  CHECK(reader.read(input, body) == Step::kEnd);
+  CHECK(reader.read(input, body) == Step::kEnd);
+  CHECK(testing::text_of(input) == "A: b\r\n\r\n");
+  CHECK(reader.trailers().empty());
+}
+
+TEST_CASE("a head that came in pieces ends where the body begins") {
+  const std::string head = with_fields("Content-Length: 3\r\n");
+  leat::ring::Chain input;
+  leat::ring::Chain body;
+  testing::append_slice(input, head.substr(0, 20));
+  RequestReader reader;
+  CHECK(reader.read(input, body) == Step::kNeedMore);
+  testing::append_slice(input, head.substr(20) + "abc");
+  CHECK(reader.read(input, body) == Step::kHead);
+  CHECK(reader.head().size() == head.size());
+  CHECK(testing::text_of(input) == "abc");
+}
+
 TEST_CASE("a head that trickles in holds no blocks") {
   const std::string bytes = with_fields("A: b\r\n");
   const uint32_t free = testing::pool().free_blocks();

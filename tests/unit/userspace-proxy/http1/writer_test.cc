@@ -34,7 +34,7 @@ std::string answered(std::string_view bytes, Client client, Asked asked = {}, co
 
 TEST_CASE("a request goes on byte for byte but for what ends at this hop") {
   CHECK(rewritten("GET /a HTTP/1.1\r\nHost: a\r\nX:y\r\n\r\n") == "GET /a HTTP/1.1\r\nHost: a\r\nX:y\r\n\r\n");
-  CHECK(rewritten("GET / HTTP/1.1\r\nConnection: close, p\r\nHost: a\r\nP: 1\r\nKeep-Alive: 5\r\nX:  y \r\n"
+  CHECK(rewritten("GET / HTTP/1.1\r\nConnection: close, p\r\nHost: a\r\nP: 1\r\nKeep-Alive: 5 \t\r\nX:  y \r\n"
                   "Proxy-Authorization: x\r\nUpgrade: h2c\r\nCookie: c\r\nTE: gzip\r\n\r\n") ==
         "GET / HTTP/1.1\r\nHost: a\r\nX:  y \r\nCookie: c\r\n\r\n");
   CHECK(rewritten("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n") ==
