@@ -116,6 +116,25 @@ void forward_chunk(benchmark::State& state) {
 }
 BENCHMARK(forward_chunk);
 
+// A head of one long field, byte by byte: the time for a byte must not grow with the head.
+void read_trickle(benchmark::State& state) {
+  ring::BufferPool pool(8);
+  const Received start(pool, "GET / HTTP/1.1\r\nCookie: ");
+  const Received more(pool, "c");
+  ring::Chain body;
+  for (auto _ : state) {
+    http1::RequestReader reader;
+    ring::Chain input = start.again();
+    LEAT_CHECK(reader.read(input, body) == http1::Step::kNeedMore, "a good start");
+    for (int64_t i = 0; i < state.range(0); ++i) {
+      input = more.again();
+      LEAT_CHECK(reader.read(input, body) == http1::Step::kNeedMore, "a good byte");
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(read_trickle)->Arg(1000)->Arg(60000);
+
 }  // namespace
 
 BENCHMARK_MAIN();
