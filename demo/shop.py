@@ -92,6 +92,27 @@ class Shop:
         return json.loads(done.stdout)
 
 
+    def ask_during(self, action, count=400):
+        """The same while `action` runs: it starts once the frontend's requests are seen."""
+        before = self._requests()
+        program = self.frontend.start([_HERE / "apps" / "frontend.py", f"http://backend:{BACKEND_PORT}/", "--count", count, "--each", 5,
+                                       "--pause", 0.002])
+        wait_for(lambda: self._requests() > before, "the frontend asks")
+        action()
+        program.wait(60)
+        return json.loads(program.text())
+
+    def metrics(self):
+        """Of the frontend's node."""
+        return json.loads(self.a.leat("metrics", "-o", "json").stdout)
+
+    def routes(self):
+        return json.loads(self.a.leat("routes", "-o", "json").stdout)
+
+    def _requests(self):
+        return sum(each["value"] for each in self.metrics() if each["name"] == "istio_requests_total")
+
+
 def enrolled_pods(node):
     return {pod["name"] for pod in json.loads(node.leat("pods", "-o", "json").stdout) if pod.get("enrolment") == "enrolled"}
 
