@@ -1,4 +1,5 @@
 """What is not served on a port that declares HTTP, how that is said, and what passes because it is no HTTP/1.1 at all."""
+import re
 import time
 
 import pytest
@@ -43,9 +44,8 @@ def test_a_request_that_two_readers_could_read_differently_is_refused_and_never_
     site = sites["other-node"]
     seen = site.serve(answering(lambda request: ok()))
     answer = site.call(say_and_read_all, FORGED[form])
-    assert answer.startswith(b"HTTP/1.1 400 ") or (form == "odd-coding" and answer.startswith(b"HTTP/1.1 501 ")) or \
-        (form.startswith("chunked-") and answer.startswith((b"HTTP/1.1 501 "))), answer[:100]
-    assert answer.count(b"HTTP/1.") == 1 and b"leat-reason:" in answer.lower()
+    assert re.match(rb"HTTP/1.1 (400|413|501) ", answer), answer[:100]
+    assert len(re.findall(rb"HTTP/1.1 \d", answer)) == 1 and b"leat-reason:" in answer
     site.call(ask, get("/after"))
     assert seen.hear().first == "GET /after HTTP/1.1"
     site.end()
@@ -70,8 +70,8 @@ def test_a_chunk_of_a_doubtful_size_ends_the_connection(site, size):
 def test_what_is_not_served_is_answered_with_its_status_and_the_reason(sites, request_bytes, statuses):
     site = sites["same-node"]
     site.serve(answering(lambda request: ok()))
-    answer = site.call(say_and_read_all, request_bytes)
-    assert int(answer.split(b" ")[1]) in statuses and b"leat-reason:" in answer.lower()
+    answer = site.call(ask, request_bytes)
+    assert answer.status in statuses and answer.header("leat-reason") and answer.body
     site.end()
 
 
