@@ -98,7 +98,7 @@ def sites(shop, near, far):
     virtual = [VirtualService([site.address], port, port, [site.pod.ipv4]) for site in made.values() for port in PORTS]
     shop.a.serve_virtual_addresses([*shop.services, *virtual])
     for site in made.values():
-        shop.lab.objects.service(site.name, NAMESPACE, [site.address], targets, {"name": site.pod.name}, protocol="http")
+        shop.lab.objects.service(site.name, NAMESPACE, [site.address], {}, {"name": site.pod.name}, http=targets)
         if not PLAIN:
             await_http(site)
     yield made

@@ -27,7 +27,7 @@ def versions(shop):
     for pod in shop.backends.values():
         programs.append(pod.spawn(serve, port, _telling(pod.labels["version"].encode())))
         assert programs[-1].hear() == "listening"
-    objects.service("split", NAMESPACE, [address], {80: port}, {"app": "backend"}, protocol="http")
+    objects.service("split", NAMESPACE, [address], {}, {"app": "backend"}, http={80: port})
     yield address
     objects.remove(f"service-{NAMESPACE}-split")
     for program in programs:
