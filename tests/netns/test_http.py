@@ -11,7 +11,8 @@ import pytest
 
 from mesh import asks_leat, proxy_memory_kib, requests_counted
 from http_programs import Talk, answering, ask, ask_and_leave_when_told, ask_in_turn, chunked, get, ok, post, response, say_and_read_all
-from programs import CHUNK_BYTES, connect, outcome, reset
+from lab.process import ProgramFailed
+from programs import CHUNK_BYTES, connect, outcome
 
 MIB = 1 << 20
 
@@ -419,7 +420,7 @@ def test_a_request_that_may_change_something_is_never_sent_twice(site):
     assert [answer.status for answer in answers] == [200, 503]
     assert answers[1].header("leat-reason")
     assert server.hear() == "POST"
-    with pytest.raises(Exception):
+    with pytest.raises(ProgramFailed, match="says nothing"):
         server.hear(0.5)
 
 
