@@ -36,19 +36,21 @@ bool is_endpoints_fault(Reason reason) {
 
 // A pod addressed by its own IP, or a headless service's.
 ring::Task<Outcome<Connected>> connect_to_pod(Worker& worker, FlowRecord& record, const Mesh& mesh,
-                                              const Destination& to, ring::Clock::time_point deadline) {
+                                              const Destination& to, EarlyBytes& early,
+                                              ring::Clock::time_point deadline) {
   if (record.requested.port == LEAT_LISTENER_PORT) co_return std::unexpected(Reason::kReservedPort);
   const Backend pod{.target = record.requested, .uid = to.workload->uid, .workload = to.workload};
   record.attempts = 1;
-  Outcome<Upstream> upstream = co_await dial(worker, record, mesh, pod, deadline);
+  Outcome<Upstream> upstream = co_await dial(worker, record, mesh, pod, early, deadline);
   if (!upstream) co_return std::unexpected(upstream.error());
   co_return Connected{std::move(*upstream), {}};
 }
 
-// One endpoint after the other, until one is connected or the time is up. An attempt that is not the last may take half
-// of what is left.
+// One endpoint after the other, until one is connected, the time is up, or one may have got the client's first bytes.
+// An attempt that is not the last may take half of what is left.
 ring::Task<Outcome<Connected>> connect_to_service(Worker& worker, FlowRecord& record, const Mesh& mesh,
-                                                  const Destination& to, ring::Clock::time_point deadline) {
+                                                  const Destination& to, EarlyBytes& early,
+                                                  ring::Clock::time_point deadline) {
   const Service::Port* port = to.service->find_port(record.requested.port, !to.address.is_v4());
   if (!port) co_return std::unexpected(Reason::kNoSuchPort);
   Candidates candidates = worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now());
@@ -59,7 +61,7 @@ ring::Task<Outcome<Connected>> connect_to_service(Worker& worker, FlowRecord& re
     ++record.attempts;
     Balancer::Use use = worker.balancer.use(backend->target);
     Outcome<Upstream> upstream =
-        co_await dial(worker, record, mesh, *backend, candidates.more() ? now + (deadline - now) / 2 : deadline);
+        co_await dial(worker, record, mesh, *backend, early, candidates.more() ? now + (deadline - now) / 2 : deadline);
     if (upstream) {
       worker.balancer.succeeded(backend->target);
       co_return Connected{std::move(*upstream), std::move(use)};
@@ -67,12 +69,13 @@ ring::Task<Outcome<Connected>> connect_to_service(Worker& worker, FlowRecord& re
     failure = upstream.error();
     if (!is_endpoints_fault(failure)) break;
     worker.balancer.failed(backend->target, worker.loop.now());
+    if (early.out) break;
   }
   co_return std::unexpected(failure);
 }
 
 // Everything up to a connected upstream. The mesh is held here only: once bytes flow, an old model may go.
-ring::Task<Outcome<Connected>> connect_upstream(Worker& worker, FlowRecord& record) {
+ring::Task<Outcome<Connected>> connect_upstream(Worker& worker, FlowRecord& record, ring::Socket& app) {
   const MeshRef mesh = worker.mesh();
   const std::optional<Destination> to = mesh->destination(record.requested.ip);
   if (!to) co_return std::unexpected(Reason::kNotAnAlias);
@@ -80,10 +83,22 @@ ring::Task<Outcome<Connected>> connect_upstream(Worker& worker, FlowRecord& reco
   record.server = record.requested;
   record.service = to->service;
 
+  if (!to->service && !to->workload) co_return std::unexpected(Reason::kTargetGone);
+
+  // A client that speaks first has often spoken already.
+  ring::IoResult<ring::Chain> first = app.try_recv();
+  if (!first) co_return std::unexpected(Reason::kClientReset);
+  EarlyBytes early{.bytes = std::move(*first)};
   const auto deadline = worker.loop.now() + worker.connect_timeout();
-  if (to->service) co_return co_await connect_to_service(worker, record, *mesh, *to, deadline);
-  if (to->workload) co_return co_await connect_to_pod(worker, record, *mesh, *to, deadline);
-  co_return std::unexpected(Reason::kTargetGone);
+  Outcome<Connected> connected = to->service ? co_await connect_to_service(worker, record, *mesh, *to, early, deadline)
+                                             : co_await connect_to_pod(worker, record, *mesh, *to, early, deadline);
+  if (!connected) co_return connected;
+  if (early.out) {
+    record.bytes.a_to_b += early.bytes.size();
+  } else {
+    app.unread(std::move(early.bytes));
+  }
+  co_return connected;
 }
 
 // An unbound socket that connects to an alias gets a loopback address; towards its destination it would have had its
@@ -110,7 +125,7 @@ ring::Task<void> outbound(Worker& worker, UniqueFd accepted, WorkloadRef source)
     co_return record.fail(Reason::kPodLimit);
   }
 
-  Outcome<Connected> connected = co_await connect_upstream(worker, record);
+  Outcome<Connected> connected = co_await connect_upstream(worker, record, app);
   if (!connected) {
     app.reset();
     co_return record.fail(connected.error());

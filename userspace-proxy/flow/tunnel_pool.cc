@@ -15,19 +15,19 @@ size_t TunnelPool::KeyHash::operator()(const Key& key) const {
 }
 
 ring::Task<Outcome<TunnelStream>> TunnelPool::open(TunnelTarget target, hbone::ConnectRequest request,
-                                                   ring::Clock::time_point deadline) {
+                                                   EarlyBytes& early, ring::Clock::time_point deadline) {
   for (uint32_t attempt = 1;; ++attempt) {
-    Outcome<TunnelStream> stream = co_await open_once(target, request, deadline);
-    // A peer that was replaced or died took the request with it; no byte has been sent, and its successor has the same
-    // listeners.
-    const bool again = !stream && stream.error() == Reason::kTunnelBroken && attempt < limits::kStreamAttempts &&
-                       worker_.loop.now() < deadline;
+    Outcome<TunnelStream> stream = co_await open_once(target, request, early, deadline);
+    // A peer that was replaced or died took the request with it; no byte has reached an application, and the successor
+    // has the same listeners.
+    const bool again = !stream && stream.error() == Reason::kTunnelBroken && !early.out &&
+                       attempt < limits::kStreamAttempts && worker_.loop.now() < deadline;
     if (!again) co_return stream;
   }
 }
 
 ring::Task<Outcome<TunnelStream>> TunnelPool::open_once(const TunnelTarget& target,
-                                                        const hbone::ConnectRequest& request,
+                                                        const hbone::ConnectRequest& request, EarlyBytes& early,
                                                         ring::Clock::time_point deadline) {
   Entry& entry = entries_[{target.source->uid, target.destination->uid, target.address}];
   entry.target = target;
@@ -36,9 +36,13 @@ ring::Task<Outcome<TunnelStream>> TunnelPool::open_once(const TunnelTarget& targ
   --entry.users;
   if (!tunnel) co_return std::unexpected(tunnel.error());
 
-  TunnelStream stream(**tunnel, (*tunnel)->session().open(request));
+  // A peer that may be dead gets a flow's bytes only with its answer, so that the flow can still go elsewhere.
+  hbone::Session& session = (*tunnel)->session();
+  early.out = !early.bytes.empty() && worker_.loop.now() - session.heard() < limits::kEarlyBytesTrust;
+  TunnelStream stream(**tunnel, session.open(request, early.out ? early.bytes.share() : ring::Chain()));
   (*tunnel)->wake();
   const Reason refused = co_await stream.answer(deadline);
+  if (stream.unprocessed()) early.out = false;
   if (refused != Reason::kNone) co_return std::unexpected(refused);
   co_return stream;
 }
