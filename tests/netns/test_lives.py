@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import statistics
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from mesh import asks_leat, flows, running_shop, strict
 from lab import wait_for
 from load import BASE_PORT, ECHO, Callers, Held, Load, start_backend
-from programs import try_connect, try_http
+from programs import connect, echo, read_exactly, try_connect, try_http
 from shop import BACKEND_PORT
 
 pytestmark = asks_leat
@@ -67,6 +68,35 @@ def test_with_the_whole_proxy_gone_connects_wait_for_the_next_one(loaded):
     loaded.a.start_proxy()
     report = load.report()
     assert report["failed"] == {} and report["done"] == 100
+
+
+def test_a_tunnel_that_waited_for_a_first_proxy_answers_without_delay(new_shop):
+    """A connection takes its options from the listener when its handshake is through, here before any proxy has seen the listener."""
+    new_shop.b.kill_proxies()
+    with new_shop.another_pod(new_shop.b, "waiter") as pod:
+        server = pod.spawn(echo, BASE_PORT)
+        assert server.hear() == "listening"
+        client = new_shop.frontend.spawn(_usual_answer_time, pod.ipv4, BASE_PORT, 60)
+        assert client.hear() == "asked"
+        new_shop.b.start_proxy()
+        assert client.hear(20) < 0.03, "less than a delayed acknowledgement takes"
+        server.kill()
+
+
+def _usual_answer_time(say, address, port, count):
+    """The first connection waits for the proxy; the others take its tunnel. Seconds from connect() to the first byte, the median."""
+    with connect(address, port) as first:
+        first.sendall(b"?")
+        say("asked")
+        read_exactly(first, 1)
+    took = []
+    for _ in range(count):
+        start = time.monotonic()
+        with connect(address, port) as sock:
+            sock.sendall(b"?")
+            read_exactly(sock, 1)
+        took.append(time.monotonic() - start)
+    say(statistics.median(took))
 
 
 def test_replacing_the_proxy_fifty_times_under_load_fails_nothing(loaded):
