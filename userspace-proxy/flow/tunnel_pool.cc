@@ -51,8 +51,7 @@ ring::Task<Outcome<TunnelConnection*>> TunnelPool::acquire(Entry& entry, ring::C
   const uint64_t failures = entry.failures;
   for (;;) {
     if (entry.failures != failures) co_return std::unexpected(entry.last_failure);
-    // It ends just before the flow that wants it, so that the flow learns the reason.
-    dial_more(entry, deadline - std::chrono::milliseconds(1));
+    dial_more(entry);
     if (entry.failures != failures) co_return std::unexpected(entry.last_failure);
     if (TunnelConnection* tunnel = pick(entry)) co_return tunnel;
     if (!co_await entry.waiting.wait(worker_.loop, deadline)) co_return std::unexpected(Reason::kConnectTimeout);
@@ -71,12 +70,14 @@ TunnelConnection* TunnelPool::pick(const Entry& entry) {
   return fallback;
 }
 
-void TunnelPool::dial_more(Entry& entry, ring::Clock::time_point deadline) {
+void TunnelPool::dial_more(Entry& entry) {
   if (entry.dialing) return;
   const TunnelConnection* best = pick(entry);
   const bool crowded = best && best->saturated() && entry.tunnels.size() < limits::kTunnelsForBulk;
   if ((best && !crowded) || entry.tunnels.size() >= limits::kTunnelsADestination) return;
-  ring::start(dial(entry, deadline));
+  // The whole time, however little the flow has left that wants it: others join. It ends just before a flow that has as
+  // long, so that this one learns the reason.
+  ring::start(dial(entry, worker_.loop.now() + worker_.connect_timeout() - std::chrono::milliseconds(1)));
 }
 
 ring::Task<void> TunnelPool::dial(Entry& entry, ring::Clock::time_point deadline) {
@@ -117,7 +118,7 @@ void TunnelPool::changed(Entry& entry, TunnelConnection& tunnel) {
   if (tunnel.ended()) std::erase(entry.tunnels, &tunnel);
   while (pick(entry) && entry.waiting.wake_one()) {
   }
-  if (!entry.waiting.empty()) dial_more(entry, worker_.loop.now() + worker_.connect_timeout());
+  if (!entry.waiting.empty()) dial_more(entry);
 }
 
 void TunnelPool::dial_ended(Entry& entry, Reason reason) {

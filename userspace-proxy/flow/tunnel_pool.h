@@ -75,7 +75,7 @@ class TunnelPool {
   void dial_ended(Entry& entry, Reason reason);  // kNone: the tunnel is open
   static TunnelConnection* pick(const Entry& entry);
   // If a tunnel is wanting and none is on its way.
-  void dial_more(Entry& entry, ring::Clock::time_point deadline);
+  void dial_more(Entry& entry);
 
   Worker& worker_;
   std::unordered_map<Key, Entry, KeyHash> entries_;  // erased only without users
