@@ -131,6 +131,40 @@ def test_killing_and_restarting_the_agent_under_load_fails_no_connection(loaded)
         assert report["failed"] == {} and report["done"] > 100
 
 
+def test_a_proxy_that_hangs_while_the_agent_restarts_is_ended_and_the_next_one_serves(loaded):
+    """Its supervisor too, so that nobody else ends it: the agent finds the process that had the lease in its former life."""
+    hung = loaded.a.proxy
+    worker = proxy_worker(loaded.a)
+    for pid in (hung.pid, worker):
+        os.kill(pid, signal.SIGSTOP)
+    loaded.a.agent.kill()
+    loaded.a.start_agent()
+    loaded.a.start_proxy().expect("armed")
+    wait_for(lambda: Path(f"/proc/{worker}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z", "the hung process has ended")
+    assert loaded.ask(10)["failed"] == {}
+    hung.kill()
+
+
+def test_a_proxy_that_hangs_out_of_the_agents_reach_loses_its_listeners_and_the_next_one_serves(loaded):
+    """The agent in a pid namespace of its own, as in a container: it can't signal a proxy there."""
+    loaded.a.agent.kill()
+    loaded.a.kill_proxies()
+    loaded.a.agent = loaded.a.part(loaded.a.agent_cgroup).start(
+        ["unshare", "--pid", "--fork", "--kill-child", loaded.lab.binary("leat-agent"), "--config", loaded.a.folder / "agent.yaml"])
+    wait_for(loaded.a.api_socket.exists, "the agent listens")
+    loaded.a.start_proxy()
+    loaded.a.wait_ready()
+    hung = loaded.a.proxy
+    worker = proxy_worker(loaded.a)
+    for pid in (hung.pid, worker):
+        os.kill(pid, signal.SIGSTOP)
+    loaded.a.start_proxy().expect("armed")
+    assert "can't be ended from here" in loaded.a.agent.text() and worker in loaded.a.worker_pids()
+    assert loaded.ask(10)["failed"] == {}
+    os.kill(worker, signal.SIGKILL)
+    hung.kill()
+
+
 def test_with_both_killed_strict_pods_are_closed_and_after_restart_all_is_well(loaded):
     with strict(loaded):
         wait_for(lambda: loaded.visitor.call(try_http, loaded.near.ipv4, BACKEND_PORT) != "ok", "strict is in force")
