@@ -74,8 +74,9 @@ ring::Task<Outcome<Connected>> connect_to_service(Worker& worker, FlowRecord& re
   co_return std::unexpected(failure);
 }
 
-// Everything up to a connected upstream. The mesh is held here only: once bytes flow, an old model may go.
-ring::Task<Outcome<Connected>> connect_upstream(Worker& worker, FlowRecord& record, ring::Socket& app) {
+// Everything up to a connected upstream. The mesh is held here only: once bytes flow, an old model may go. Not inlined:
+// else the frames of all that is done here would be a part of the flow's, for as long as the connection lives.
+[[gnu::noinline]] ring::Task<Outcome<Connected>> connect_upstream(Worker& worker, FlowRecord& record, ring::Socket& app) {
   const MeshRef mesh = worker.mesh();
   const std::optional<Destination> to = mesh->destination(record.requested.ip);
   if (!to) co_return std::unexpected(Reason::kNotAnAlias);
