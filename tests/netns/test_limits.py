@@ -1,12 +1,14 @@
 """Many at once, and one after the other for long: nothing fails, nothing leaks."""
 import json
 import os
+import signal
 
 import pytest
 
-from mesh import asks_leat
+from mesh import asks_leat, flows
 from lab import wait_for
 from load import BASE_PORT, ECHO, Load, rss_kib, settled, start_backend
+from programs import connect, outcome, read_exactly, try_connect
 
 SHORT_CONNECTIONS = 20000
 
@@ -27,6 +29,41 @@ def test_two_thousand_concurrent_connections_are_all_served(loaded, server):
 def test_two_thousand_idle_connections_still_echo_after_a_while(loaded, far):
     done = loaded.frontend.run([loaded.lab.binary("bench_load"), "idle", far.ipv4, BASE_PORT + ECHO, "--connections", 2000], text_input="")
     assert '"failed": {}' in done.stdout
+
+
+@asks_leat
+def test_a_pod_beyond_its_share_of_connections_is_refused_with_the_reason_and_its_neighbour_is_served(new_shop):
+    """A proxy with 1,000 descriptors: 90 % of them are one pod's at most, two a connection."""
+    share = 450
+    shop, far = new_shop, new_shop.backends["backend-v1-2"]
+    start_backend(far)
+    shop.a.kill_proxies()
+    shop.a.start_proxy(launcher=["prlimit", "--nofile=1000:1000"])
+    shop.a.wait_ready()
+    greedy = shop.frontend.spawn(_hold_what_is_served, far.ipv4, BASE_PORT + ECHO, share + 50)
+    assert greedy.hear(30) == (share, 50)
+    neighbour = shop.backends["backend-v1-1"]
+    assert neighbour.call(try_connect, far.ipv4, BASE_PORT + ECHO) == "ok"
+    refused = flows(shop.a, direction="outbound", sourcePod="frontend", verdict="denied",
+                    reason="the pod has as many connections or handshakes as one pod may have")
+    assert len(refused) == 50
+    greedy.kill()
+    wait_for(lambda: shop.frontend.call(try_connect, far.ipv4, BASE_PORT + ECHO) == "ok", "its share is free again", interval=0.1)
+
+
+def _hold_what_is_served(say, address, port, count):
+    """Says how many connections were served, and how many were not."""
+    held = []
+
+    def one_more():
+        sock = connect(address, port)
+        sock.sendall(b"?")
+        read_exactly(sock, 1)
+        held.append(sock)
+    for _ in range(count):
+        outcome(one_more)
+    say((len(held), count - len(held)))
+    signal.pause()
 
 
 @asks_leat
