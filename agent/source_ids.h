@@ -40,7 +40,8 @@ class SourceIds {
   // What the kernel must be able to decode, by id.
   [[nodiscard]] std::vector<std::pair<uint32_t, IpAddress>> leased() const;
 
-  [[nodiscard]] uint64_t version() const { return version_; }  // counts up when the saved form changes
+  [[nodiscard]] size_t held() const { return leases_.size(); }  // by all proxies
+  [[nodiscard]] uint64_t version() const { return version_; }   // counts up when the saved form changes
   [[nodiscard]] std::string save() const;
   // Takes the leases of a former life up again, to be claimed `until` then. Lines that can't be read are an error,
   // after which some leases may be held.

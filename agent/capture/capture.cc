@@ -99,6 +99,7 @@ class Capture::Impl {
     Table<uint32_t, leat_ip> alias_addresses;
     Table<leat_service_key, leat_service> services;
     Table<leat_service_key, leat_backend> backends;
+    BpfMap<uint64_t, leat_ports> proxy_ports;  // the programs write it
     static Result<Maps> open(const std::string& folder);
   };
 
@@ -137,9 +138,10 @@ Result<Capture::Impl::Maps> Capture::Impl::Maps::open(const std::string& folder)
   LEAT_TRY(auto aliases, (Table<uint32_t, leat_ip>::open(folder, "alias_addresses")));
   LEAT_TRY(auto services, (Table<leat_service_key, leat_service>::open(folder, "services")));
   LEAT_TRY(auto backends, (Table<leat_service_key, leat_backend>::open(folder, "backends")));
-  return Maps{std::move(pods),      std::move(namespaces), std::move(pod_addresses),
-              std::move(pod_ports), std::move(excluded),   std::move(destinations),
-              std::move(aliases),   std::move(services),   std::move(backends)};
+  LEAT_TRY(auto proxy_ports, (BpfMap<uint64_t, leat_ports>::open(folder, "proxy_ports")));
+  return Maps{std::move(pods),     std::move(namespaces),   std::move(pod_addresses), std::move(pod_ports),
+              std::move(excluded), std::move(destinations), std::move(aliases),       std::move(services),
+              std::move(backends), std::move(proxy_ports)};
 }
 
 Result<std::unique_ptr<Capture::Impl>> Capture::Impl::open(const Options& options) {
@@ -350,6 +352,7 @@ Result<void> Capture::Impl::capture_inside(const PodSpec& pod, const leat_pod& r
                     pod.uid, backlog, limits::kListenBacklog));
     break;
   }
+  if (!maps_.proxy_ports.find(row.netns_cookie)) LEAT_TRY_VOID(maps_.proxy_ports.set(row.netns_cookie, leat_ports{}));
   return maps_.namespaces.set(row.netns_cookie, namespace_row(pod, row));
 }
 
@@ -361,8 +364,9 @@ Result<void> Capture::Impl::forget_dead_namespaces() {
   std::ranges::sort(released, std::greater());
   for (size_t i = 0; i < released.size(); ++i) {
     const std::string path = maps_.namespaces.rows().at(released[i]).path;
-    if (i >= limits::kReleasedMax || !is_namespace(path, released[i]))
-      LEAT_TRY_VOID(maps_.namespaces.erase(released[i]));
+    if (i < limits::kReleasedMax && is_namespace(path, released[i])) continue;
+    LEAT_TRY_VOID(maps_.namespaces.erase(released[i]));
+    LEAT_TRY_VOID(maps_.proxy_ports.erase(released[i]));
   }
   return {};
 }

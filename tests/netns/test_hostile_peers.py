@@ -77,6 +77,16 @@ def test_an_honest_peer_is_served(shop, far, authority):
     assert shop.visitor.call(ask, far.ipv4, pem, f"{far.ipv4}:{BACKEND_PORT}") == "200"
 
 
+def test_the_ids_that_show_an_unknown_peers_address_are_given_back(shop, far, authority):
+    """The visitor's address is in no model of the mesh: its connections borrow an id for it, one for all of them."""
+    def metric(name):
+        return sum(counter["value"] for counter in json.loads(shop.b.leat("metrics", "-o", "json").stdout) if counter["name"] == name)
+    pem, issued, held = authority.issue(FRONTEND), metric("leat_agent_source_ids_total"), metric("leat_agent_source_ids_held")
+    assert [shop.visitor.call(ask, far.ipv4, pem, f"{far.ipv4}:{BACKEND_PORT}") for _ in range(20)] == ["200"] * 20
+    assert metric("leat_agent_source_ids_total") > issued
+    wait_for(lambda: metric("leat_agent_source_ids_held") == held, "they are given back")
+
+
 BAD_CERTIFICATES = {
     "none": lambda lab: None,
     "of another authority": lambda lab: Authority().issue(FRONTEND),

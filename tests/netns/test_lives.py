@@ -110,6 +110,22 @@ def test_replacing_the_proxy_fifty_times_under_load_fails_nothing(loaded):
     assert all(report["done"] > UPGRADES for report in reports.values())
 
 
+def test_a_long_lived_connection_survives_five_replacements_of_both_proxies(loaded):
+    """Each proxy that is replaced stays for the connections that it has, and leaves after the last of them."""
+    loaded.lab.objects.mesh(drainTimeout="60s")
+    long_lived = Held(loaded.frontend, [loaded.far.ipv4])
+    replaced = []
+    for node in loaded.lab.nodes * 5:
+        replaced.append(node.proxy)
+        node.start_proxy().expect("armed")
+        assert long_lived.alive() == ["ok"]
+    carriers = replaced[:2]
+    wait_for(lambda: not any(proxy.alive for proxy in replaced[2:]), "those without a connection have left")
+    assert all(proxy.alive for proxy in carriers)
+    long_lived.end()
+    assert [proxy.wait() for proxy in carriers] == [0, 0]
+
+
 def test_a_stopped_proxy_is_replaced_and_nothing_stays_stuck(loaded):
     """SIGSTOP on the data process: the supervisor sees no loop turn for 3 s, kills it, and the next one serves."""
     victim = proxy_worker(loaded.a)

@@ -270,6 +270,21 @@ def test_a_destination_outside_the_mesh_keeps_its_4_tuple_and_never_meets_the_pr
     assert all(no_flows(shop.a, path=path, destinationPort=port) for path in ("proxy", "hbone"))
 
 
+@asks_leat
+def test_a_connection_out_of_the_mesh_is_listed_as_untouched_while_it_lives(shop, port):
+    task = shop.visitor.spawn(echo, port)
+    assert task.hear() == "listening"
+    client = shop.frontend.spawn(_echo_when_told, shop.visitor.ipv4, port)
+    assert client.hear() == "open"
+    [flow] = flows(shop.a, path="untouched", sourcePod="frontend", destinationPort=port)
+    assert (flow["destinationAddress"], flow["verdict"]) == (shop.visitor.ipv4, "open")
+    assert (flow["bytesSent"], flow["bytesReceived"]) == (1, 1)
+    os.kill(client.pid, signal.SIGUSR1)
+    assert client.result(10) == "alive"
+    wait_for(lambda: no_flows(shop.a, path="untouched", destinationPort=port), "it is gone from the list with its end")
+    task.kill()
+
+
 def _own_address_after_echo(address, port):
     with connect(address, port) as sock:
         sock.sendall(b"?")
