@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "agent/limits.h"
@@ -45,8 +46,9 @@ Result<std::unique_ptr<Agent>> Agent::start(Config config) {
       new Agent(std::move(config), std::move(state), std::move(loop), std::move(source), std::move(capture)));
   LEAT_TRY_VOID(agent->load_state());
   LEAT_TRY_VOID(agent->watch_signals());
-  LEAT_TRY(const FormerLease former, agent->read_lease());
-  LEAT_TRY_VOID(agent->open_sockets(former));
+  LEAT_TRY(FormerLease former, agent->read_lease());
+  const bool may_return = !former.instance.empty();
+  LEAT_TRY_VOID(agent->open_sockets(std::move(former)));
   LEAT_TRY(agent->capabilities_, drop_privileges());
   log::info("node {}: keeps {} and no_new_privs; listens on unix sockets in {} only", agent->config_.node,
             agent->capabilities_, agent->config_.state);
@@ -56,9 +58,9 @@ Result<std::unique_ptr<Agent>> Agent::start(Config config) {
   agent->reconciler_->objects_changed(Clock::now());
   agent->on_armed(false);
   // A proxy that lives gives its listeners back in its Hello; where none can, connections must find new ones at once.
-  const auto wait = former.instance.empty() ? std::chrono::milliseconds(0) : limits::kAdoptDeadline;
+  const auto wait = may_return ? limits::kAdoptDeadline : std::chrono::milliseconds(0);
   agent->loop_->after(wait, [self = agent.get()] { self->rebuild_missing_listeners(); });
-  agent->loop_->after(limits::kOrphanDeadline, [self = agent.get()] { self->release_orphans(); });
+  agent->release_unclaimed_later();
   return agent;
 }
 
@@ -107,9 +109,10 @@ void Agent::watch_closed_flows() {
   });
 }
 
-Result<void> Agent::open_sockets(const FormerLease& former) {
+Result<void> Agent::open_sockets(FormerLease former) {
+  LeaseBook lease(former.epoch, former.instance, former.process.has_value(), Clock::now());
   LEAT_TRY(channel_, ProxyChannel::open(*loop_, config_.proxy_socket(), config_.proxy_user, config_.node,
-                                        LeaseBook(former.epoch, former.instance, Clock::now()), channel_tools()));
+                                        std::move(lease), std::move(former.process), channel_tools()));
   answers_ = std::make_unique<Answers>(answer_parts());
   LEAT_TRY(api_,
            ApiServer::open(*loop_, config_.api_socket(), [this](const v1::ApiRequest& request, ApiServer::Reply reply) {
@@ -130,7 +133,7 @@ Result<void> Agent::load_state() {
     LEAT_TRY(books_.pods, control::PodSlots::load(*pods));
   }
   LEAT_TRY(const auto source_ids, state_.read(kSourceIdFile));
-  if (source_ids) LEAT_TRY_VOID(source_ids_.load(*source_ids));
+  if (source_ids) LEAT_TRY_VOID(source_ids_.load(*source_ids, Clock::now() + limits::kClaimDeadline));
   return {};
 }
 
@@ -140,13 +143,14 @@ Result<Agent::FormerLease> Agent::read_lease() const {
   unsigned long long epoch = 0;
   char instance[limits::kMaxTextBytes + 1] = {};
   int pid = 0;
+  unsigned long long inode = 0;  // not there: written by an agent that did not know it
   static_assert(limits::kMaxTextBytes == 256);
-  if (std::sscanf(text->c_str(), "%llu %256s %d", &epoch, instance, &pid) != 3) {
+  if (std::sscanf(text->c_str(), "%llu %256s %d %llu", &epoch, instance, &pid, &inode) < 3) {
     return fail(ErrorCode::kInvalid, "{}/{} can't be read; remove it while no proxy runs", config_.state, kLeaseFile);
   }
   // Process 0 is one of another pid namespace, which can't be asked.
   const bool may_live = pid == 0 || kill(pid, 0) == 0;
-  return FormerLease{.epoch = epoch, .instance = may_live ? instance : ""};
+  return FormerLease{.epoch = epoch, .instance = may_live ? instance : "", .process = PeerProcess::find(pid, inode)};
 }
 
 Result<void> Agent::save_books() {
@@ -178,29 +182,35 @@ Reconciler::Tools Agent::reconciler_tools() {
 }
 
 ProxyChannel::Tools Agent::channel_tools() {
-  return {
-      .mesh = [this]() -> const v1::Mesh& { return reconciler_->mesh(); },
-      .roots = [this] { return ca_ ? ca_->roots() : std::vector<std::string>{}; },
-      .listeners = [this] { return capture_->listeners(); },
-      .adopt_listener = [this](const v1::ListenerId& id,
-                               UniqueFd socket) { return capture_->adopt_listener(id, std::move(socket)); },
-      .listener_died =
-          [this](const v1::ListenerId& id) {
-            const auto made = capture_->rebuild_listener(id);
-            if (made) return channel_->send_listeners();
-            log::error("a dead listener of {} can't be made anew: {}", id.workload_uid(), made.error().message);
-          },
-      .request = [this](ConnectionId connection, const std::string& instance,
-                        const v1::ToAgent& message) { on_request(connection, instance, message); },
-      .certified = [this](const std::string& instance) { return broker_->has_all_certificates(instance); },
-      .acknowledged = [this](uint64_t generation) { reconciler_->acknowledged(generation); },
-      .granted = [this](uint64_t epoch, const std::string& instance, pid_t pid) { on_granted(epoch, instance, pid); },
-      .armed_changed = [this](bool armed) { on_armed(armed); },
-      .instance_gone =
-          [this](const std::string& instance) {
-            source_ids_.release_all(instance);
-            broker_->forget(instance);
-          }};
+  return {.mesh = [this]() -> const v1::Mesh& { return reconciler_->mesh(); },
+          .roots = [this] { return ca_ ? ca_->roots() : std::vector<std::string>{}; },
+          .listeners = [this] { return capture_->listeners(); },
+          .adopt_listener = [this](const v1::ListenerId& id,
+                                   UniqueFd socket) { return capture_->adopt_listener(id, std::move(socket)); },
+          .listener_died =
+              [this](const v1::ListenerId& id) {
+                const auto made = capture_->rebuild_listener(id);
+                if (made) return channel_->send_listeners();
+                log::error("a dead listener of {} can't be made anew: {}", id.workload_uid(), made.error().message);
+              },
+          .request = [this](ConnectionId connection, const std::string& instance,
+                            const v1::ToAgent& message) { on_request(connection, instance, message); },
+          .certified = [this](const std::string& instance) { return broker_->has_all_certificates(instance); },
+          .acknowledged = [this](uint64_t generation) { reconciler_->acknowledged(generation); },
+          .granted = [this](uint64_t epoch, const std::string& instance, pid_t pid,
+                            const PeerProcess::Key& process) { on_granted(epoch, instance, pid, process); },
+          .replace_listeners = [this] { replace_listeners(); },
+          .armed_changed = [this](bool armed) { on_armed(armed); },
+          .instance_came =
+              [this](const std::string& instance) {
+                source_ids_.claim_anew(instance, Clock::now() + limits::kClaimDeadline);
+                release_unclaimed_later();
+              },
+          .instance_gone =
+              [this](const std::string& instance) {
+                source_ids_.release_all(instance);
+                broker_->forget(instance);
+              }};
 }
 
 Broker::Tools Agent::broker_tools() {
@@ -302,8 +312,9 @@ void Agent::answer_source_ids() {
 
 // ---------------------------------------------------------------- proxies come and go
 
-void Agent::on_granted(uint64_t epoch, const std::string& instance, pid_t pid) {
-  if (const auto saved = state_.write(kLeaseFile, fmt::format("{} {} {}\n", epoch, instance, pid)); !saved) {
+void Agent::on_granted(uint64_t epoch, const std::string& instance, pid_t pid, const PeerProcess::Key& process) {
+  const std::string lease = fmt::format("{} {} {} {}\n", epoch, instance, pid, process.inode);
+  if (const auto saved = state_.write(kLeaseFile, lease); !saved) {
     log::error("a restarted agent will not know who is armed: {}", saved.error().message);
   }
   rebuild_missing_listeners();
@@ -327,13 +338,13 @@ void Agent::close_slots() {
   log::error("no proxy: PERMISSIVE pods go untouched now, STRICT ones are refused");
   slots_closed_ = true;
   capture_->close_slots();
-  reset_waiting();
+  replace_listeners();
 }
 
-// Connections that have waited in a backlog since the proxy went would wait for ever: they are reset, as a connect() is
-// refused now. By ending the listener, never by accept(): whether that blocks is for the proxy to say, which shares the
-// descriptor's flags.
-void Agent::reset_waiting() {
+// Connections that wait in a backlog, of a proxy that is gone or hangs, would wait for ever: they are reset, as a
+// connect() is refused meanwhile. By ending the listener, never by accept(): whether that blocks is for the proxy to
+// say, which shares the descriptor's flags.
+void Agent::replace_listeners() {
   for (const capture::Listener& listener : capture_->listeners()) {
     if (listener.fd < 0) continue;
     tcp_info info{};
@@ -349,15 +360,18 @@ void Agent::reset_waiting() {
 void Agent::rebuild_missing_listeners() {
   const auto made = capture_->rebuild_missing();
   if (!made) return log::error("listeners that were lost can't be made anew: {}", made.error().message);
+  // A process that hangs out of reach holds its port until its own supervisor ends it.
+  const auto lost = [](const capture::Listener& listener) { return listener.fd < 0; };
+  loop_->cancel(std::exchange(listeners_timer_, 0));
+  if (std::ranges::any_of(capture_->listeners(), lost))
+    listeners_timer_ = loop_->after(limits::kRetryLostListeners, [this] { rebuild_missing_listeners(); });
   if (made->empty()) return;
   log::info("{} listeners that nobody held are made anew", made->size());
   if (channel_->armed()) channel_->send_listeners();
 }
 
-void Agent::release_orphans() {
-  std::set<std::string> gone = source_ids_.instances();
-  for (const ProxyInfo& proxy : channel_->proxies()) gone.erase(proxy.instance);
-  for (const std::string& instance : gone) source_ids_.release_all(instance);
+void Agent::release_unclaimed_later() {
+  loop_->after(limits::kClaimDeadline, [this] { source_ids_.release_unclaimed(Clock::now()); });
 }
 
 }  // namespace leat::agent

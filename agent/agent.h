@@ -44,6 +44,7 @@ class Agent {
   struct FormerLease {
     uint64_t epoch = 0;
     std::string instance;  // empty: its process is gone
+    std::optional<PeerProcess> process;
   };
 
   Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop, std::unique_ptr<sources::FileSource> source,
@@ -51,7 +52,7 @@ class Agent {
 
   Result<void> load_state();
   Result<FormerLease> read_lease() const;
-  Result<void> open_sockets(const FormerLease& former);
+  Result<void> open_sockets(FormerLease former);
   Result<void> save_books();
   Result<void> watch_signals();
   void watch_source();
@@ -67,12 +68,12 @@ class Agent {
   Result<std::vector<std::string>> sign(const std::string& identity, std::string_view csr_der);
   void on_request(ConnectionId connection, const std::string& instance, const v1::ToAgent& message);
   void answer_source_ids();
-  void on_granted(uint64_t epoch, const std::string& instance, pid_t pid);
+  void on_granted(uint64_t epoch, const std::string& instance, pid_t pid, const PeerProcess::Key& process);
   void on_armed(bool armed);
   void close_slots();
-  void reset_waiting();
+  void replace_listeners();
   void rebuild_missing_listeners();
-  void release_orphans();
+  void release_unclaimed_later();
 
   Config config_;
   StateFolder state_;
@@ -102,6 +103,7 @@ class Agent {
   uint64_t reset_connections_ = 0;  // that waited for a proxy in vain
   std::optional<std::chrono::system_clock::time_point> without_proxy_since_;
   EventLoop::TimerId no_proxy_timer_ = 0;
+  EventLoop::TimerId listeners_timer_ = 0;
 
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Reconciler> reconciler_;

@@ -276,6 +276,7 @@ void Answers::add_own_counters(v1::ApiReply& reply) {
   add_counter(reply, "leat_agent_certificates_total", static_cast<double>(broker.certificates));
   add_counter(reply, "leat_agent_certificate_refusals_total", static_cast<double>(broker.certificate_refusals));
   add_counter(reply, "leat_agent_source_ids_total", static_cast<double>(broker.source_ids));
+  add_counter(reply, "leat_agent_source_ids_held", static_cast<double>(parts_.broker.source_ids_held()), {}, true);
   add_counter(reply, "leat_agent_source_id_refusals_total", static_cast<double>(broker.source_id_refusals));
   const ProxyChannel::Counters& channel = parts_.channel.counters();
   add_counter(reply, "leat_agent_proxy_connections_total", static_cast<double>(channel.connections));

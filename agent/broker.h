@@ -46,6 +46,7 @@ class Broker {
   v1::ToProxy source_id(const std::string& instance, const v1::SourceIdRequest& request);
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
+  [[nodiscard]] size_t source_ids_held() const { return source_ids_.held(); }
 
  private:
   Result<std::vector<UniqueFd>> make_sockets(const v1::SocketRequest& request, Time now);

@@ -8,9 +8,10 @@ namespace leat::agent {
 
 using Kind = LeaseAction::Kind;
 
-LeaseBook::LeaseBook(uint64_t epoch, std::string holder, Time now) : epoch_(epoch) {
+LeaseBook::LeaseBook(uint64_t epoch, std::string holder, bool within_reach, Time now) : epoch_(epoch) {
   if (holder.empty()) return;
   holder_.instance = std::move(holder);
+  if (within_reach) holder_.last_connection = kFormerConnection;
   holder_.deadline = now + limits::kAdoptDeadline;
 }
 
@@ -92,7 +93,7 @@ LeaseBook::Actions LeaseBook::advance(Time now) {
   if (!holder_.instance.empty() && holder_.deadline && now >= *holder_.deadline) {
     holder_.deadline.reset();
     if (holder_.last_connection) return {{Kind::kEnd, *holder_.last_connection, epoch_}};  // what follows is its exit
-    holder_ = {};  // the holder of the agent's former life did not come back
+    holder_ = {};  // the holder of the agent's former life did not come back; its listeners are nobody's by now
   }
   if (holder_.instance.empty()) {
     holder_ = Holder{

@@ -42,9 +42,13 @@ class LeaseBook {
   using Time = std::chrono::steady_clock::time_point;
   using Actions = std::vector<LeaseAction>;
 
+  // Names the process of the holder that the agent's former life left, until that has come back.
+  static constexpr ConnectionId kFormerConnection = 0;
+
   // `epoch`: what this node's proxies were granted up to now. `holder`: the instance that had it when the agent last
-  // ran, if its process may still live: it has until kAdoptDeadline to come back before another is let in.
-  LeaseBook(uint64_t epoch, std::string holder, Time now);
+  // ran, if its process may still live: it has until kAdoptDeadline to come back before another is let in, and is ended
+  // then if it is `within_reach` (exited(kFormerConnection) says when it is gone).
+  LeaseBook(uint64_t epoch, std::string holder, bool within_reach, Time now);
 
   // A proxy has said Hello; `epoch` is the highest it was granted, 0 for none.
   Actions hello(ConnectionId connection, const std::string& instance, uint64_t epoch, Time now);

@@ -19,8 +19,9 @@ inline constexpr milliseconds kWarmUpDeadline{1000};
 // After a restart of the agent: how long it waits for the proxy that held the lease and its listeners, if that process
 // lives.
 inline constexpr milliseconds kAdoptDeadline{2000};
-// After a restart of the agent: source ids of a proxy that has not come back by then are free.
-inline constexpr milliseconds kOrphanDeadline{30'000};
+// A proxy that connects anew asks again for the source ids that it uses, at once; those that it has not asked for by
+// then are free. So are all of one that has not come back so long after a restart of the agent.
+inline constexpr milliseconds kClaimDeadline{30'000};
 
 // ---- what a proxy may ask for (it parses what strangers send, so it is not trusted)
 inline constexpr size_t kMaxProxyMessageBytes = 64u << 20;  // a FlowReply part is the largest honest one
@@ -52,7 +53,8 @@ inline constexpr size_t kMaxUntouchedFlows = 50'000;  // an answer's bound over 
 // New destinations wait for the proxy to know them; a proxy that is slower than this gets them anyway (it resets what
 // it does not know).
 inline constexpr milliseconds kModelAckDeadline{1000};
-inline constexpr milliseconds kRetryFailedPods{2000};  // a pod's namespace that was not there yet
-inline constexpr size_t kEditLatencies = 1024;         // remembered for the median that `leat check` shows
+inline constexpr milliseconds kRetryFailedPods{2000};     // a pod's namespace that was not there yet
+inline constexpr milliseconds kRetryLostListeners{5000};  // somebody else holds the port; each try is logged
+inline constexpr size_t kEditLatencies = 1024;            // remembered for the median that `leat check` shows
 
 }  // namespace leat::agent::limits

@@ -1,45 +1,31 @@
 #include "agent/proxy_channel.h"
 
-#include <signal.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 #include <algorithm>
 
 #include "agent/limits.h"
 #include "common/log.h"
 
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77  // Linux 6.5
-#endif
-
 namespace leat::agent {
 namespace {
 
 using Kind = v1::ToAgent::KindCase;
 
-// A handle of the process at the other end, so that its end is seen and no other process is ever signalled in its
-// place.
-UniqueFd peer_pidfd(int socket, pid_t pid) {
-  int fd = -1;
-  socklen_t size = sizeof fd;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &size) == 0) return UniqueFd(fd);
-  return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // before 6.5
-}
-
 }  // namespace
 
 Result<std::unique_ptr<ProxyChannel>> ProxyChannel::open(EventLoop& loop, const std::string& path, uid_t proxy_user,
-                                                         std::string node, LeaseBook lease, Tools tools) {
+                                                         std::string node, LeaseBook lease,
+                                                         std::optional<PeerProcess> former, Tools tools) {
   LEAT_TRY(UniqueFd listener, MessageSocket::listen_at(path, 0600));
   if (chown(path.c_str(), proxy_user, static_cast<gid_t>(-1)) < 0)
     return fail_errno(errno, "giving {} to user {}", path, proxy_user);
-  return std::unique_ptr<ProxyChannel>(
-      new ProxyChannel(loop, std::move(listener), proxy_user, std::move(node), std::move(lease), std::move(tools)));
+  return std::unique_ptr<ProxyChannel>(new ProxyChannel(loop, std::move(listener), proxy_user, std::move(node),
+                                                        std::move(lease), std::move(former), std::move(tools)));
 }
 
 ProxyChannel::ProxyChannel(EventLoop& loop, UniqueFd listener, uid_t proxy_user, std::string node, LeaseBook lease,
-                           Tools tools)
+                           std::optional<PeerProcess> former, Tools tools)
     : loop_(loop),
       listener_(std::move(listener)),
       proxy_user_(proxy_user),
@@ -47,12 +33,16 @@ ProxyChannel::ProxyChannel(EventLoop& loop, UniqueFd listener, uid_t proxy_user,
       lease_(std::move(lease)),
       tools_(std::move(tools)) {
   loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { accept_all(); });
+  if (!former) return;
+  const PeerProcess::Key key = former->key();
+  watch_process(std::move(*former));
+  processes_.at(key).connections.push_back(LeaseBook::kFormerConnection);
 }
 
 ProxyChannel::~ProxyChannel() {
   loop_.forget(listener_.get());
   loop_.cancel(lease_timer_);
-  for (auto& [pid, process] : processes_) loop_.forget(process.pidfd.get());
+  for (auto& [key, process] : processes_) loop_.forget(process.peer.exit_fd());
   for (auto& [request, question] : questions_) loop_.cancel(question.timer);
 }
 
@@ -72,16 +62,17 @@ void ProxyChannel::accept_all() {
     } else if (proxies_.size() >= limits::kMaxProxyConnections) {
       log::warn("process {} wants to be this node's proxy: refused; {} are connected", peer.pid, proxies_.size());
     } else {
-      add(std::move(socket), peer.pid);
+      add(std::move(socket));
     }
   }
 }
 
-void ProxyChannel::add(UniqueFd socket, pid_t pid) {
+void ProxyChannel::add(UniqueFd socket) {
   ++counters_.connections;
-  watch_process(pid, socket.get());
   const ConnectionId id = next_id_++;
-  auto proxy = std::make_unique<Proxy>(id, pid, Clock::now());
+  PeerProcess peer = PeerProcess::of(socket.get(), id);
+  auto proxy = std::make_unique<Proxy>(id, peer.key(), peer.pid(), Clock::now());
+  watch_process(std::move(peer));
   Proxy& added = *proxy;
   added.connection = std::make_unique<MessageConnection>(
       loop_, MessageSocket(std::move(socket), limits::kMaxProxyMessageBytes, limits::kMaxProxyQueueBytes),
@@ -91,12 +82,11 @@ void ProxyChannel::add(UniqueFd socket, pid_t pid) {
   proxies_.emplace(id, std::move(proxy));
 }
 
-void ProxyChannel::watch_process(pid_t pid, int socket) {
-  if (processes_.contains(pid)) return;
-  UniqueFd pidfd = peer_pidfd(socket, pid);
-  if (!pidfd) return;  // of another pid namespace: its connection stands for it
-  loop_.watch(pidfd.get(), EPOLLIN, [this, pid](uint32_t) { on_exit(pid); });
-  processes_[pid].pidfd = std::move(pidfd);
+void ProxyChannel::watch_process(PeerProcess peer) {
+  const PeerProcess::Key key = peer.key();
+  if (processes_.contains(key) || peer.exit_fd() < 0 || key.connection != 0) return;  // its connection stands for it
+  loop_.watch(peer.exit_fd(), EPOLLIN, [this, key](uint32_t) { on_exit(key); });
+  processes_.emplace(key, Process{.peer = std::move(peer), .instances = {}, .connections = {}});
 }
 
 void ProxyChannel::on_closed(ConnectionId id, const Error& reason) {
@@ -112,17 +102,16 @@ void ProxyChannel::on_closed(ConnectionId id, const Error& reason) {
   }
   const auto now = Clock::now();
   LeaseBook::Actions actions = lease_.disconnected(id, now);
-  if (!processes_.contains(proxy->pid)) {
+  if (!processes_.contains(proxy->process)) {
     actions = lease_.exited(id, now);
     if (proxy->session.greeted()) tools_.instance_gone(proxy->hello.instance());
   }
   perform(actions);
 }
 
-void ProxyChannel::on_exit(pid_t pid) {
-  Process process = std::move(processes_.at(pid));
-  processes_.erase(pid);
-  loop_.forget(process.pidfd.get());
+void ProxyChannel::on_exit(const PeerProcess::Key& key) {
+  const Process process = std::move(processes_.extract(key).mapped());
+  loop_.forget(process.peer.exit_fd());
   for (const ConnectionId id : process.connections) perform(lease_.exited(id, Clock::now()));
   for (const std::string& instance : process.instances) tools_.instance_gone(instance);
 }
@@ -169,7 +158,7 @@ void ProxyChannel::on_message(Proxy& proxy, ReceivedMessage received) {
 void ProxyChannel::on_hello(Proxy& proxy, v1::Hello& hello, std::vector<UniqueFd> fds) {
   proxy.hello = hello;
   proxy.hello.clear_listeners();
-  if (const auto process = processes_.find(proxy.pid); process != processes_.end()) {
+  if (const auto process = processes_.find(proxy.process); process != processes_.end()) {
     process->second.instances.insert(hello.instance());
     process->second.connections.push_back(proxy.id);
   }
@@ -177,6 +166,7 @@ void ProxyChannel::on_hello(Proxy& proxy, v1::Hello& hello, std::vector<UniqueFd
       "proxy {} (process {}, version {}, {} workers, {}) is connected; it holds {} listeners and model generation {}",
       hello.instance(), proxy.pid, hello.version(), hello.workers(), hello.backend(), proxy.hello.listener_total(),
       hello.model_generation());
+  tools_.instance_came(hello.instance());
   v1::ToProxy roots;
   for (std::string& root : tools_.roots()) roots.mutable_roots()->add_root_der(std::move(root));
   proxy.connection->send(roots);
@@ -242,7 +232,7 @@ void ProxyChannel::grant(ConnectionId id, uint64_t epoch) {
   Proxy& proxy = *proxies_.at(id);
   ++counters_.grants;
   log::info("proxy {} (process {}) is armed with lease {}", proxy.hello.instance(), proxy.pid, epoch);
-  tools_.granted(epoch, proxy.hello.instance(), proxy.pid);
+  tools_.granted(epoch, proxy.hello.instance(), proxy.pid, proxy.process);
   v1::ToProxy lease;
   lease.mutable_lease()->set_epoch(epoch);
   proxy.connection->send(lease);
@@ -250,22 +240,26 @@ void ProxyChannel::grant(ConnectionId id, uint64_t epoch) {
 }
 
 void ProxyChannel::end_process(ConnectionId id) {
-  const auto process = std::ranges::find_if(processes_, [&](const auto& entry) {
+  ++counters_.ended;
+  const Process* process = process_behind(id);
+  const Result<void> ended = process ? process->peer.kill() : fail(ErrorCode::kNotFound, "it has no handle here");
+  if (ended) return log::error("the proxy with the lease (process {}) hangs: it is ended", process->peer.pid());
+  // Out of reach, as in another pid namespace. It is armed for as long as its listeners live: those end, wherever it
+  // holds them, and the next proxy is armed on new ones.
+  log::error("the proxy with the lease hangs, and can't be ended from here ({}): its listeners are replaced",
+             ended.error().message);
+  tools_.replace_listeners();
+  if (const auto found = proxies_.find(id); found != proxies_.end()) {
+    found->second->connection->close({.code = ErrorCode::kTimeout, .message = "it did not disarm"});
+  }
+  perform(lease_.exited(id, Clock::now()));
+}
+
+ProxyChannel::Process* ProxyChannel::process_behind(ConnectionId id) {
+  const auto found = std::ranges::find_if(processes_, [&](const auto& entry) {
     return std::ranges::find(entry.second.connections, id) != entry.second.connections.end();
   });
-  ++counters_.ended;
-  if (process == processes_.end()) {
-    // Of another pid namespace: out of reach. Without its connection it gets no socket, and its own supervisor ends
-    // what hangs.
-    log::error("the armed proxy does not disarm, and its process can't be ended from here; its connection is closed");
-    if (const auto found = proxies_.find(id); found != proxies_.end()) {
-      found->second->connection->close({.code = ErrorCode::kTimeout, .message = "it did not disarm"});
-    }
-    return;
-  }
-  log::error("the armed proxy (process {}) did not disarm within {} ms: it is ended", process->first,
-             limits::kRevokeDeadline.count());
-  syscall(SYS_pidfd_send_signal, process->second.pidfd.get(), SIGKILL, nullptr, 0);
+  return found == processes_.end() ? nullptr : &found->second;
 }
 
 void ProxyChannel::rearm_lease_timer() {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -15,6 +16,7 @@
 
 #include "agent/capture/capture.h"
 #include "agent/lease.h"
+#include "agent/peer_process.h"
 #include "agent/proxy_session.h"
 #include "common/message_connection.h"
 #include "common/result.h"
@@ -49,8 +51,10 @@ class ProxyChannel {
     std::function<bool(const std::string& instance)> certified;  // it has all certificates of this node
     std::function<void(uint64_t generation)> acknowledged;       // the armed proxy acts on it
     // Called before the proxy hears of it: remember it for the next life, make the listeners that nobody holds.
-    std::function<void(uint64_t epoch, const std::string& instance, pid_t)> granted;
+    std::function<void(uint64_t epoch, const std::string& instance, pid_t, const PeerProcess::Key&)> granted;
+    std::function<void()> replace_listeners;  // the present ones end, in whosever hands they are
     std::function<void(bool armed)> armed_changed;
+    std::function<void(const std::string& instance)> instance_came;  // with its Hello, also when it connects anew
     std::function<void(const std::string& instance)> instance_gone;  // its process has exited
   };
   // Replies of all proxies to one question, and the instances that did not answer in time.
@@ -62,9 +66,11 @@ class ProxyChannel {
     uint64_t connections = 0, foreign_users = 0, violations = 0, grants = 0, ended = 0;
   };
 
-  // Listens at `path`, owned by `proxy_user`, mode 0600: no other user is let in.
+  // Listens at `path`, owned by `proxy_user`, mode 0600: no other user is let in. `former`: the process that holds the
+  // lease (LeaseBook::kFormerConnection) as this agent starts.
   static Result<std::unique_ptr<ProxyChannel>> open(EventLoop& loop, const std::string& path, uid_t proxy_user,
-                                                    std::string node, LeaseBook lease, Tools tools);
+                                                    std::string node, LeaseBook lease,
+                                                    std::optional<PeerProcess> former, Tools tools);
   ~ProxyChannel();
 
   // The model is now `generation`: `change` leads from the generation before to it.
@@ -89,8 +95,10 @@ class ProxyChannel {
  private:
   using ListenerKey = std::tuple<std::string, v1::ListenerRole, bool, uint64_t>;
   struct Proxy {
-    Proxy(ConnectionId number, pid_t process, Clock::time_point now) : id(number), pid(process), session(now) {}
+    Proxy(ConnectionId number, PeerProcess::Key key, pid_t process_number, Clock::time_point now)
+        : id(number), process(key), pid(process_number), session(now) {}
     ConnectionId id;
+    PeerProcess::Key process;
     pid_t pid;
     ProxySession session;
     std::unique_ptr<MessageConnection> connection;
@@ -101,7 +109,7 @@ class ProxyChannel {
     std::set<ListenerKey> listeners;  // held by the proxy
   };
   struct Process {
-    UniqueFd pidfd;
+    PeerProcess peer;
     std::set<std::string> instances;
     std::vector<ConnectionId> connections;
   };
@@ -112,11 +120,13 @@ class ProxyChannel {
     EventLoop::TimerId timer = 0;
   };
 
-  ProxyChannel(EventLoop& loop, UniqueFd listener, uid_t proxy_user, std::string node, LeaseBook lease, Tools tools);
+  ProxyChannel(EventLoop& loop, UniqueFd listener, uid_t proxy_user, std::string node, LeaseBook lease,
+               std::optional<PeerProcess> former, Tools tools);
 
   void accept_all();
-  void add(UniqueFd socket, pid_t pid);
-  void watch_process(pid_t pid, int socket);
+  void add(UniqueFd socket);
+  void watch_process(PeerProcess peer);
+  Process* process_behind(ConnectionId id);
   void on_message(Proxy& proxy, ReceivedMessage received);
   void on_hello(Proxy& proxy, v1::Hello& hello, std::vector<UniqueFd> fds);
   void on_listeners(Proxy& proxy, const google::protobuf::RepeatedPtrField<v1::ListenerId>& ids,
@@ -124,7 +134,7 @@ class ProxyChannel {
   void on_acknowledged(Proxy& proxy, uint64_t generation);
   void on_reply(Proxy& proxy, uint64_t request, bool last, v1::ToAgent message);
   void on_closed(ConnectionId id, const Error& reason);
-  void on_exit(pid_t pid);
+  void on_exit(const PeerProcess::Key& key);
   void perform(const LeaseBook::Actions& actions);
   void grant(ConnectionId id, uint64_t epoch);
   void end_process(ConnectionId id);
@@ -146,7 +156,7 @@ class ProxyChannel {
   uint64_t next_request_ = 1;
   EventLoop::TimerId lease_timer_ = 0;
   std::map<ConnectionId, std::unique_ptr<Proxy>> proxies_;
-  std::map<pid_t, Process> processes_;  // outlive their connections: a lease ends with the process
+  std::map<PeerProcess::Key, Process> processes_;  // outlive their connections: a lease ends with the process
   std::map<uint64_t, Question> questions_;
 };
 

@@ -11,7 +11,7 @@ Result<uint32_t> SourceIds::lease(const std::string& instance, const std::string
   if (const auto known = book_.find({address})) {
     const auto held = leases_.find({instance, *known});
     if (held != leases_.end()) {
-      ++held->second.flows;
+      held->second.claim_until.reset();
       return *known;
     }
   }
@@ -21,7 +21,7 @@ Result<uint32_t> SourceIds::lease(const std::string& instance, const std::string
   }
   LEAT_TRY(const uint32_t id, book_.hold({address}));
   ++used;
-  leases_.emplace(std::pair(instance, id), Lease{address, pod, 1});
+  leases_.emplace(std::pair(instance, id), Lease{address, pod, std::nullopt});
   ++version_;
   return id;
 }
@@ -29,7 +29,7 @@ Result<uint32_t> SourceIds::lease(const std::string& instance, const std::string
 bool SourceIds::release(const std::string& instance, uint32_t id) {
   const auto found = leases_.find({instance, id});
   if (found == leases_.end()) return false;
-  if (--found->second.flows == 0) end(found);
+  end(found);
   return true;
 }
 
@@ -38,7 +38,21 @@ void SourceIds::release_all(const std::string& instance) {
     end(lease++);
 }
 
-void SourceIds::end(std::map<std::pair<std::string, uint32_t>, Lease>::iterator lease) {
+void SourceIds::claim_anew(const std::string& instance, Time until) {
+  for (auto lease = leases_.lower_bound({instance, 0}); lease != leases_.end() && lease->first.first == instance;
+       ++lease)
+    lease->second.claim_until = until;
+}
+
+void SourceIds::release_unclaimed(Time now) {
+  for (auto lease = leases_.begin(); lease != leases_.end();) {
+    const auto next = std::next(lease);
+    if (lease->second.claim_until && *lease->second.claim_until <= now) end(lease);
+    lease = next;
+  }
+}
+
+void SourceIds::end(Leases::iterator lease) {
   book_.release({lease->second.address});
   const auto used = leases_of_pod_.find(lease->second.pod);
   if (--used->second == 0) leases_of_pod_.erase(used);
@@ -52,13 +66,7 @@ std::vector<std::pair<uint32_t, IpAddress>> SourceIds::leased() const {
   return {by_id.begin(), by_id.end()};
 }
 
-std::set<std::string> SourceIds::instances() const {
-  const auto instances = leases_ | std::views::keys | std::views::keys;
-  return {instances.begin(), instances.end()};
-}
-
-// A line a lease: instance, pod, address. The flow count is not kept: one release of an adopted lease ends it early for
-// its fellows, whose ids go on decoding from the book's retired entries.
+// A line a lease: instance, pod, address.
 std::string SourceIds::save() const {
   std::string text;
   for (const auto& [key, lease] : leases_)
@@ -66,7 +74,7 @@ std::string SourceIds::save() const {
   return text;
 }
 
-Result<void> SourceIds::load(std::string_view text) {
+Result<void> SourceIds::load(std::string_view text, Time until) {
   for (const auto part : std::views::split(text, '\n')) {
     const std::string_view line(part.begin(), part.end());
     if (line.empty()) continue;
@@ -77,6 +85,7 @@ Result<void> SourceIds::load(std::string_view text) {
     LEAT_TRY_VOID(
         lease(std::string(line.substr(0, first)), std::string(line.substr(first + 1, second - first - 1)), *address));
   }
+  for (auto& [key, lease] : leases_) lease.claim_until = until;
   return {};
 }
 

@@ -1,12 +1,14 @@
 // Alias ids of clients outside the model, leased to the proxy whose flows show them: an application that such a client
 // reaches through the proxy must see the client's address. Held in the same book as the model's ids. A lease belongs to
-// a proxy instance, so that it outlives a lost connection and a restart of the agent, and ends when the proxy gives it
-// back or its process is gone.
+// a proxy instance, so that it outlives a lost connection and a restart of the agent. It ends when the proxy gives it
+// back, when its process is gone, and when the proxy has connected anew and does not ask for it again in time (what it
+// gave back meanwhile was lost).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
-#include <set>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,36 +22,42 @@ namespace leat::agent {
 
 class SourceIds {
  public:
+  using Time = std::chrono::steady_clock::time_point;
+
   // `book` outlives this.
   explicit SourceIds(control::AliasBook& book) : book_(book) {}
 
-  // The id of `address` for a flow to `pod`, until release(): as often as it was leased. kExhausted: the pod's quota is
-  // used up.
+  // The id of `address` for flows to `pod`, until release(), however often it is asked for: the proxy counts its flows.
+  // kExhausted: the pod's quota is used up.
   Result<uint32_t> lease(const std::string& instance, const std::string& pod, const IpAddress& address);
   // False: this instance has no lease of that id.
   bool release(const std::string& instance, uint32_t id);
   void release_all(const std::string& instance);
+  // The instance asks again for what it still uses; what it has not by then is no longer its.
+  void claim_anew(const std::string& instance, Time until);
+  void release_unclaimed(Time now);
 
   // What the kernel must be able to decode, by id.
   [[nodiscard]] std::vector<std::pair<uint32_t, IpAddress>> leased() const;
-  [[nodiscard]] std::set<std::string> instances() const;
 
-  [[nodiscard]] uint64_t version() const { return version_; }  // counts up when the saved form changes
+  [[nodiscard]] size_t held() const { return leases_.size(); }  // by all proxies
+  [[nodiscard]] uint64_t version() const { return version_; }   // counts up when the saved form changes
   [[nodiscard]] std::string save() const;
-  // Takes the leases of a former life up again. Lines that can't be read are an error, after which some leases may be
-  // held.
-  Result<void> load(std::string_view text);
+  // Takes the leases of a former life up again, to be claimed `until` then. Lines that can't be read are an error,
+  // after which some leases may be held.
+  Result<void> load(std::string_view text, Time until);
 
  private:
   struct Lease {
     IpAddress address;
     std::string pod;
-    uint32_t flows = 0;
+    std::optional<Time> claim_until;  // none: claimed
   };
-  void end(std::map<std::pair<std::string, uint32_t>, Lease>::iterator lease);
+  using Leases = std::map<std::pair<std::string, uint32_t>, Lease>;  // by instance and id
+  void end(Leases::iterator lease);
 
   control::AliasBook& book_;
-  std::map<std::pair<std::string, uint32_t>, Lease> leases_;  // by instance and id
+  Leases leases_;
   std::map<std::string, size_t> leases_of_pod_;
   uint64_t version_ = 0;
 };

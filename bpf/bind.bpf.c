@@ -13,9 +13,7 @@
 static __always_inline int share_port(struct bpf_sock_addr* ctx) {
   __u16 port = bpf_ntohs(ctx->user_port);
   if (!port || !is_tcp(ctx)) return PROCEED;
-  __u64 cookie = bpf_get_netns_cookie(ctx);
-  struct leat_port_of_proxy key = {.netns_cookie = cookie, .port = port};
-  if (!bpf_map_lookup_elem(&proxy_ports, &key)) return PROCEED;
+  if (!is_port_of_proxy(bpf_get_netns_cookie(ctx), port)) return PROCEED;
   int on = 1;
   bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEADDR, &on,
                  sizeof on);  // refused before kernel 6.1: then bind() is as strict as it is

@@ -47,8 +47,9 @@ LEAT_ARRAY(pending, LEAT_PODS_MAX + 1, __u64);  // entries of `direct`, by clien
 // Until when a backend is left alone. Full: the oldest returns early.
 LEAT_MAP(ejected, BPF_MAP_TYPE_LRU_HASH, 4096, struct leat_ejection, __u64, 0);
 
-// Ports that sockets of the proxy have in pods' namespaces (bind.bpf.c). Full: the one used longest ago is forgotten.
-LEAT_MAP(proxy_ports, BPF_MAP_TYPE_LRU_HASH, 65536, struct leat_port_of_proxy, __u8, 0);
+// Ports that sockets of the proxy have, or had, in a pod's namespace (bind.bpf.c). By cookie, not by pod: connections
+// outlive an enrolment. The agent makes the rows, one a captured namespace, so that no pod takes another's room.
+LEAT_HASH(proxy_ports, 8192, __u64, struct leat_ports);
 
 // Totals. Full: counted, and missing in the totals.
 LEAT_HASH(edges, 65536, struct leat_edge_key, struct leat_edge);
@@ -86,7 +87,14 @@ static __always_inline bool network_excluded(__u32 pod, __u32 direction, const s
 }
 
 static __always_inline void remember_port(__u64 netns_cookie, __u16 port) {
-  struct leat_port_of_proxy key = {.netns_cookie = netns_cookie, .port = port};
-  __u8 yes = 1;
-  if (!bpf_map_lookup_elem(&proxy_ports, &key)) bpf_map_update_elem(&proxy_ports, &key, &yes, BPF_ANY);
+  struct leat_ports* ports = bpf_map_lookup_elem(&proxy_ports, &netns_cookie);
+  if (!ports) return;
+  __u64* word = &ports->word[port / 64];
+  __u64 bit = 1ULL << (port % 64);
+  if (!(*word & bit)) __sync_fetch_and_or(word, bit);
+}
+
+static __always_inline bool is_port_of_proxy(__u64 netns_cookie, __u16 port) {
+  struct leat_ports* ports = bpf_map_lookup_elem(&proxy_ports, &netns_cookie);
+  return ports && (ports->word[port / 64] & (1ULL << (port % 64)));
 }

@@ -76,14 +76,11 @@ struct leat_port_key {
 };
 LEAT_SIZE(struct leat_port_key, 8);
 
-/* A local port of one of the proxy's sockets in a namespace. By cookie, not by pod: connections outlive an enrolment.
- */
-struct leat_port_of_proxy {
-  __u64 netns_cookie;
-  __u32 port;
-  __u32 pad;
+/* Ports of a namespace, a bit each. */
+struct leat_ports {
+  __u64 word[65536 / 64];
 };
-LEAT_SIZE(struct leat_port_of_proxy, 16);
+LEAT_SIZE(struct leat_ports, 8192);
 
 #define LEAT_MTLS_PERMISSIVE 0u
 #define LEAT_MTLS_STRICT 1u

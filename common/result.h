@@ -89,10 +89,12 @@ template <typename... Args>
 // coroutine).
 #define LEAT_CONCAT_(a, b) a##b
 #define LEAT_CONCAT(a, b) LEAT_CONCAT_(a, b)
+// NOLINTBEGIN(bugprone-macro-parentheses): `lhs` may be a declaration
 #define LEAT_TRY(lhs, expression)                                                                                 \
   auto LEAT_CONCAT(result_, __LINE__) = (expression);                                                             \
   if (!LEAT_CONCAT(result_, __LINE__)) return std::unexpected(std::move(LEAT_CONCAT(result_, __LINE__)).error()); \
   lhs = std::move(*LEAT_CONCAT(result_, __LINE__))
+// NOLINTEND(bugprone-macro-parentheses)
 #define LEAT_TRY_VOID(expression)                                                          \
   if (auto LEAT_CONCAT(result_, __LINE__) = (expression); !LEAT_CONCAT(result_, __LINE__)) \
   return std::unexpected(std::move(LEAT_CONCAT(result_, __LINE__)).error())

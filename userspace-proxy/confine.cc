@@ -116,7 +116,7 @@ Result<uint64_t> raise_descriptor_limit() {
 }
 
 Result<void> drop_privileges(uid_t uid, gid_t gid) {
-  if (uid == 0) return fail(ErrorCode::kInvalid, "the proxy must not run as root: give it a user of its own");
+  if (uid == 0) return fail(ErrorCode::kInvalid, "the proxy must not run as root: give it a user of its own (--user)");
   if (::geteuid() == 0) {
     if (::setgroups(0, nullptr) != 0) return fail_errno(errno, "setgroups(none)");
     if (::setresgid(gid, gid, gid) != 0) return fail_errno(errno, "setresgid({})", gid);

@@ -29,6 +29,9 @@ inline constexpr uint32_t kEjectionMaxFactor = 10;
 // memory. Fixed.
 inline constexpr uint32_t kSpareSocketsMin = 2;
 inline constexpr uint32_t kSpareSocketsMax = 16;
+// A tunnel whose peer was heard of within this time gets a client's first bytes with the CONNECT, a round trip earlier:
+// should the peer have died since, those flows can't be tried elsewhere.
+inline constexpr std::chrono::milliseconds kEarlyBytesTrust = 1s;
 // Sockets asked for at once: the batch that is cheapest a socket (10 µs against 20 singly, measured), and the agent's
 // bound. Fixed.
 inline constexpr uint32_t kSocketBatch = 32;

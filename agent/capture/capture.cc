@@ -99,6 +99,7 @@ class Capture::Impl {
     Table<uint32_t, leat_ip> alias_addresses;
     Table<leat_service_key, leat_service> services;
     Table<leat_service_key, leat_backend> backends;
+    BpfMap<uint64_t, leat_ports> proxy_ports;  // the programs write it
     static Result<Maps> open(const std::string& folder);
   };
 
@@ -114,6 +115,7 @@ class Capture::Impl {
   std::vector<const PodSpec*> wanted_pods(const Plan& plan, Report& report) const;
   bool is_same_pod(const PodSpec& pod, const Captured& captured) const;
   Result<void> release(const std::string& uid, bool comes_back = false);
+  void clear(uint32_t pod_index);
   Result<void> capture(const PodSpec& pod, Report& report);
   Result<void> capture_inside(const PodSpec& pod, const leat_pod& row, int netns_fd, Report& report);
   Result<void> forget_dead_namespaces();
@@ -136,9 +138,10 @@ Result<Capture::Impl::Maps> Capture::Impl::Maps::open(const std::string& folder)
   LEAT_TRY(auto aliases, (Table<uint32_t, leat_ip>::open(folder, "alias_addresses")));
   LEAT_TRY(auto services, (Table<leat_service_key, leat_service>::open(folder, "services")));
   LEAT_TRY(auto backends, (Table<leat_service_key, leat_backend>::open(folder, "backends")));
-  return Maps{std::move(pods),      std::move(namespaces), std::move(pod_addresses),
-              std::move(pod_ports), std::move(excluded),   std::move(destinations),
-              std::move(aliases),   std::move(services),   std::move(backends)};
+  LEAT_TRY(auto proxy_ports, (BpfMap<uint64_t, leat_ports>::open(folder, "proxy_ports")));
+  return Maps{std::move(pods),     std::move(namespaces),   std::move(pod_addresses), std::move(pod_ports),
+              std::move(excluded), std::move(destinations), std::move(aliases),       std::move(services),
+              std::move(backends), std::move(proxy_ports)};
 }
 
 Result<std::unique_ptr<Capture::Impl>> Capture::Impl::open(const Options& options) {
@@ -205,11 +208,11 @@ Result<Report> Capture::Impl::apply(const Plan& plan) {
   // 1. Who is no longer wanted, or is another pod by now, goes first: indexes and addresses become free.
   std::unordered_map<std::string, const PodSpec*> by_uid;
   for (const PodSpec* pod : wanted) by_uid.emplace(pod->uid, pod);
-  std::vector<std::string> leaving;
+  std::vector<std::pair<std::string, bool>> leaving;  // and whether it comes back to its place in step 4
   for (const auto& [uid, captured] : captured_)
     if (const auto pod = by_uid.find(uid); pod == by_uid.end() || !is_same_pod(*pod->second, captured))
-      leaving.push_back(uid);
-  for (const std::string& uid : leaving) LEAT_TRY_VOID(release(uid, by_uid.contains(uid)));
+      leaving.emplace_back(uid, pod != by_uid.end() && pod->second->index == captured.index);
+  for (const auto& [uid, comes_back] : leaving) LEAT_TRY_VOID(release(uid, comes_back));
 
   // 2. Policy before anything is opened: exceptions for ports first, then the pods' modes that they are exceptions
   // from.
@@ -233,7 +236,10 @@ Result<Report> Capture::Impl::apply(const Plan& plan) {
   // 4. New pods. One that fails is left as it was found.
   for (const PodSpec* pod : wanted) {
     if (captured_.contains(pod->uid)) continue;
-    if (auto done = capture(*pod, report); !done) report.failed_pods.push_back({pod->uid, std::move(done).error()});
+    if (auto done = capture(*pod, report); !done) {
+      clear(pod->index);
+      report.failed_pods.push_back({pod->uid, std::move(done).error()});
+    }
   }
   LEAT_TRY_VOID(maps_.pod_addresses.remove_all_but(tables.pod_addresses));
   LEAT_TRY_VOID(maps_.pod_addresses.add(tables.pod_addresses));
@@ -292,12 +298,21 @@ Result<void> Capture::Impl::release(const std::string& uid, bool comes_back) {
     released.pod = LEAT_POD_NONE;
     LEAT_TRY_VOID(maps_.namespaces.set(pod.cookie, released));
   }
-  programs_.detach_inbound(pod.index);
-  listeners.drop_all(pod.index, comes_back);
-  LEAT_TRY_VOID(maps_.pods.set(pod.index, leat_pod{}));
+  // A pod that comes back keeps its inbound program and its mode: STRICT without listeners is closed meanwhile.
+  if (comes_back) {
+    listeners.drop_all(pod.index, /*make_way=*/true);
+  } else {
+    clear(pod.index);
+  }
   numbers.forget_pod(pod.index);
   captured_.erase(uid);
   return {};
+}
+
+void Capture::Impl::clear(uint32_t pod_index) {
+  programs_.detach_inbound(pod_index);
+  listeners.drop_all(pod_index, /*make_way=*/false);
+  best_effort(maps_.pods.set(pod_index, leat_pod{}));
 }
 
 Result<void> Capture::Impl::capture(const PodSpec& pod, Report& report) {
@@ -311,12 +326,7 @@ Result<void> Capture::Impl::capture(const PodSpec& pod, Report& report) {
     return fail(ErrorCode::kConflict, "pod {}: the network namespace {} is another pod's", pod.uid, pod.netns_path);
 
   const leat_pod row = pod_row(pod, cookie);
-  if (auto done = capture_inside(pod, row, inside.fd(), report); !done) {
-    programs_.detach_inbound(pod.index);
-    listeners.drop_all(pod.index, /*make_way=*/false);
-    best_effort(maps_.pods.set(pod.index, leat_pod{}));
-    return done;
-  }
+  LEAT_TRY_VOID(capture_inside(pod, row, inside.fd(), report));
   captured_.emplace(pod.uid, Captured{.index = pod.index,
                                       .cookie = cookie,
                                       .path = pod.netns_path,
@@ -342,6 +352,7 @@ Result<void> Capture::Impl::capture_inside(const PodSpec& pod, const leat_pod& r
                     pod.uid, backlog, limits::kListenBacklog));
     break;
   }
+  if (!maps_.proxy_ports.find(row.netns_cookie)) LEAT_TRY_VOID(maps_.proxy_ports.set(row.netns_cookie, leat_ports{}));
   return maps_.namespaces.set(row.netns_cookie, namespace_row(pod, row));
 }
 
@@ -353,8 +364,9 @@ Result<void> Capture::Impl::forget_dead_namespaces() {
   std::ranges::sort(released, std::greater());
   for (size_t i = 0; i < released.size(); ++i) {
     const std::string path = maps_.namespaces.rows().at(released[i]).path;
-    if (i >= limits::kReleasedMax || !is_namespace(path, released[i]))
-      LEAT_TRY_VOID(maps_.namespaces.erase(released[i]));
+    if (i < limits::kReleasedMax && is_namespace(path, released[i])) continue;
+    LEAT_TRY_VOID(maps_.namespaces.erase(released[i]));
+    LEAT_TRY_VOID(maps_.proxy_ports.erase(released[i]));
   }
   return {};
 }

@@ -31,8 +31,7 @@ constexpr Named kWatched[] = {
     {"backends", "the plan is refused, with this map's name"},
     {"direct", "handshakes are not vouched for: STRICT pods refuse them (counter vouch_failed)"},
     {"ejected", "the backend that failed longest ago is tried again early"},
-    {"proxy_ports",
-     "an application without SO_REUSEADDR may be refused a port that one of the proxy's oldest connections has"},
+    {"proxy_ports", "a new pod fails to be captured, with this map's name"},
     {"edges", "closed direct flows miss in the totals (counter edges_full)"},
 };
 

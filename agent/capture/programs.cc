@@ -96,6 +96,12 @@ bpf_link_info link_info(int fd) {
   return info;
 }
 
+// Not so if the namespace has ended: the link has none then.
+bool is_of_namespace(int link, int netns_fd) {
+  struct stat status{};
+  return fstat(netns_fd, &status) == 0 && link_info(link).netns.netns_ino == status.st_ino;
+}
+
 // Ends a pinned link even if somebody holds it open.
 Result<void> end_link(const std::string& pin) {
   const UniqueFd link(bpf_obj_get(pin.c_str()));
@@ -252,8 +258,14 @@ Result<bool> Programs::take_over_inbound(uint32_t pod_index, const leat_pod& row
 
 Result<void> Programs::attach_inbound(uint32_t pod_index, const leat_pod& row, int netns_fd) {
   const std::string pin = inbound_pin(loaded_->options, pod_index);
-  LEAT_TRY_VOID(end_link(pin));  // of an index whose pod vanished while no agent looked
   LEAT_TRY(const LookupPrograms lookup, loaded_->load_inbound(pod_index, row));
+  // Captured anew where it was: the namespace has the one program or the other, at no moment none.
+  const UniqueFd former(bpf_obj_get(pin.c_str()));
+  if (former && is_of_namespace(former.get(), netns_fd)) {
+    if (bpf_link_update(former.get(), bpf_program__fd(lookup->progs.leat_inbound), nullptr) == 0) return {};
+    return fail_errno(errno, "replacing the program of the BPF link {}", pin);
+  }
+  LEAT_TRY_VOID(end_link(pin));  // of a namespace that is not the pod's any more
   const UniqueFd link(bpf_link_create(bpf_program__fd(lookup->progs.leat_inbound), netns_fd, BPF_SK_LOOKUP, nullptr));
   if (!link) return fail_errno(errno, "attaching the inbound program of pod {} to its network namespace", pod_index);
   if (bpf_obj_pin(link.get(), pin.c_str()) != 0) return fail_errno(errno, "pinning the BPF link {}", pin);

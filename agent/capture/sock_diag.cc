@@ -75,7 +75,7 @@ Listed read_socket(const nlmsghdr& reply, const inet_diag_msg& message) {
       case INET_DIAG_INFO: {
         tcp_info info{};
         std::memcpy(&info, RTA_DATA(&attribute), std::min<size_t>(sizeof info, RTA_PAYLOAD(&attribute)));
-        listed.flow.bytes_sent = info.tcpi_bytes_acked;
+        listed.flow.bytes_sent = info.tcpi_bytes_sent - info.tcpi_bytes_retrans;  // bytes_acked has SYN and FIN too
         listed.flow.bytes_received = info.tcpi_bytes_received;
         break;
       }

@@ -67,6 +67,9 @@ Result<UniqueFd> make_listener(v1::ListenerRole role, bool ipv6, uint32_t pod_in
   // A dead listener's connections may still hold the port. Never SO_REUSEPORT: a process of the pod could join and take
   // connections.
   LEAT_TRY_VOID(set_option(made.get(), SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR"));
+  // Connections inherit it, also those that wait for a first proxy: one tunnel without it, and every answer in it would
+  // wait 40 ms for the peer's delayed ACK.
+  LEAT_TRY_VOID(set_option(made.get(), IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY"));
   LEAT_TRY_VOID(bind_listener(made.get(), role, ipv6));
   LEAT_TRY_VOID(mark(made.get(), {.kind = LEAT_MARK_LISTENER, .pod = pod_index}, marks_fd));
   if (listen(made.get(), limits::kListenBacklog) != 0) return fail_errno(errno, "listening in a pod");

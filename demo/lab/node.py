@@ -110,9 +110,9 @@ class Node(Place):
         self.agent = self.part(self.agent_cgroup).start([self.lab.binary("leat-agent"), "--config", path])
         return self.agent
 
-    def start_proxy(self, *options, workers=2):
-        """One more proxy; the agent lets at most one be armed. `self.proxy` is the newest."""
-        command = [self.lab.binary("leat-proxy"), "--agent", self.proxy_socket, "--workers", workers, "--user", self.proxy_uid,
+    def start_proxy(self, *options, workers=2, launcher=()):
+        """One more proxy; the agent lets at most one be armed. `self.proxy` is the newest. `launcher`: what it is started by."""
+        command = [*launcher, self.lab.binary("leat-proxy"), "--agent", self.proxy_socket, "--workers", workers, "--user", self.proxy_uid,
                    "--log", os.environ.get("LEAT_LOG", "info"), *options]
         self.proxy = self.part(self.proxy_cgroup).start(command)
         return self.proxy

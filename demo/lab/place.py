@@ -1,4 +1,5 @@
 """Where a program runs: the namespaces of a process that holds them open, and a cgroup."""
+import itertools
 import subprocess
 
 from . import kernel, process
@@ -14,7 +15,6 @@ class Place:
         self.holder = holder
         self.cgroup = cgroup
         self.logs = logs
-        self._started = 0
 
     def enter(self):
         """Runs in the child between fork and exec. The cgroup comes first: its path is only surely there in the caller's mounts."""
@@ -23,9 +23,9 @@ class Place:
         kernel.enter(self.holder, kernel.CLONE_NEWNS)
 
     def start(self, command, environment=None):
-        """A program in the background."""
-        self._started += 1
-        log = self.logs / f"{self.name}-{self._started}-{str(command[0]).rsplit('/', 1)[-1]}.log"
+        """A program in the background. Its log is its own: several Places may have one name."""
+        program = str(command[0]).rsplit("/", 1)[-1]
+        log = next(log for number in itertools.count(1) if not (log := self.logs / f"{self.name}-{number}-{program}.log").exists())
         return Process(command, log, self, environment)
 
     def run(self, command, **options):

@@ -60,7 +60,7 @@ struct Connection {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzedDataProvider input(data, size);
   auto now = ProxySession::Time{};
-  LeaseBook lease(input.ConsumeIntegral<uint64_t>() >> 1, input.ConsumeRandomLengthString(8), now);
+  LeaseBook lease(input.ConsumeIntegral<uint64_t>() >> 1, input.ConsumeRandomLengthString(8), input.ConsumeBool(), now);
   std::vector<Connection> connections;
   ConnectionId next = 1;
   uint64_t epoch = lease.epoch();

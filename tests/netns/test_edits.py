@@ -34,8 +34,7 @@ def test_an_edit_is_in_force_within_two_seconds_and_within_100_ms_at_the_median(
         shop.lab.objects.remove(f"peerauthentication-{NAMESPACE}-edits")
         watcher.kill()
     median = statistics.median(took)
-    record_property("median_ms", round(median * 1000, 1))
-    print(f"an edit is in force after {min(took) * 1000:.0f} / {median * 1000:.0f} / {max(took) * 1000:.0f} ms (min / median / max)")
+    record_property("min / median / max ms", " / ".join(f"{seconds * 1000:.0f}" for seconds in (min(took), median, max(took))))
     assert median < GOAL_MEDIAN_S and max(took) < LIMIT_S
 
 

@@ -57,10 +57,34 @@ def refused_metric(node):
                and counter["labels"]["reason"] != "none")
 
 
+@contextlib.contextmanager
+def refused(node, reason, times=1, metric="leat_flows_closed_total"):
+    """What is tried while this is entered is counted under this reason, so many times at least."""
+    def count():
+        return sum(counter["value"] for counter in json.loads(node.leat("metrics", "-o", "json").stdout)
+                   if counter["name"] == metric and counter["labels"]["reason"] == reason)
+    before = count()
+    yield
+    wait_for(lambda: count() >= before + times, f"{metric} counts {times} × {reason}", timeout=20, interval=0.1)
+
+
+BREACH = "leat_hbone_breaches_total"  # of a tunnel whose handshake was in order: it has no flow
+
+
 def test_an_honest_peer_is_served(shop, far, authority):
     """The reference: without it the refusals below would prove nothing."""
     pem = authority.issue(FRONTEND)
     assert shop.visitor.call(ask, far.ipv4, pem, f"{far.ipv4}:{BACKEND_PORT}") == "200"
+
+
+def test_the_ids_that_show_an_unknown_peers_address_are_given_back(shop, far, authority):
+    """The visitor's address is in no model of the mesh: its connections borrow an id for it, one for all of them."""
+    def metric(name):
+        return sum(counter["value"] for counter in json.loads(shop.b.leat("metrics", "-o", "json").stdout) if counter["name"] == name)
+    pem, issued, held = authority.issue(FRONTEND), metric("leat_agent_source_ids_total"), metric("leat_agent_source_ids_held")
+    assert [shop.visitor.call(ask, far.ipv4, pem, f"{far.ipv4}:{BACKEND_PORT}") for _ in range(20)] == ["200"] * 20
+    assert metric("leat_agent_source_ids_total") > issued
+    wait_for(lambda: metric("leat_agent_source_ids_held") == held, "they are given back")
 
 
 BAD_CERTIFICATES = {
@@ -110,17 +134,21 @@ def test_a_peer_that_does_not_speak_h2_is_refused(shop, far, authority, offered)
             sock.sendall(f"CONNECT {far.ipv4}:{BACKEND_PORT} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             if b" 200 " not in sock.recv(4096):
                 raise EOFError
-    assert shop.visitor.call(lambda: refusal(http1))
+    with refused(shop.b, "tls-failed"):
+        assert shop.visitor.call(lambda: refusal(http1))
+    assert flows(shop.b, direction="inbound", sourceAddress=shop.visitor.ipv4, reason="the TLS handshake failed")
 
 
 def test_tls_1_2_is_refused(shop, far, authority):
     pem = authority.issue(FRONTEND)
-    how = shop.visitor.call(lambda: refusal(lambda: tls(far.ipv4, pem, version=ssl.TLSVersion.TLSv1_2)))
+    with refused(shop.b, "tls-failed"):
+        how = shop.visitor.call(lambda: refusal(lambda: tls(far.ipv4, pem, version=ssl.TLSVersion.TLSv1_2)))
     assert how and how != "timeout"
 
 
-@pytest.mark.parametrize("encrypted", [False, True], ids=["before TLS", "inside TLS"])
-def test_garbage_ends_its_own_connection(shop, far, authority, encrypted):
+@pytest.mark.parametrize("encrypted, reason", [(False, dict(reason="tls-failed")), (True, dict(reason="not_http2", metric=BREACH))],
+                         ids=["before TLS", "inside TLS"])
+def test_garbage_ends_its_own_connection(shop, far, authority, encrypted, reason):
     pem = authority.issue(FRONTEND)
 
     def send_garbage():
@@ -131,15 +159,17 @@ def test_garbage_ends_its_own_connection(shop, far, authority, encrypted):
         except OSError:
             pass
         return "ended"
-    assert shop.visitor.call(send_garbage, timeout=20) == "ended"
+    with refused(shop.b, **reason):
+        assert shop.visitor.call(send_garbage, timeout=20) == "ended"
 
 
 def test_half_open_handshakes_are_ended_and_do_not_keep_others_out(shop, far, authority):
     """Three hundred peers that connect and say nothing; an honest one comes through meanwhile; the silent ones are cut off."""
-    holder = shop.visitor.spawn(_say_nothing, far.ipv4, 300)
-    assert holder.hear(30) > 0
-    assert shop.visitor.call(ask, far.ipv4, authority.issue(FRONTEND), f"{far.ipv4}:{BACKEND_PORT}") == "200"
-    assert holder.result(60) == "all ended"
+    with refused(shop.b, "handshake-timeout", times=250):
+        holder = shop.visitor.spawn(_say_nothing, far.ipv4, 300)
+        assert holder.hear(30) > 0
+        assert shop.visitor.call(ask, far.ipv4, authority.issue(FRONTEND), f"{far.ipv4}:{BACKEND_PORT}") == "200"
+        assert holder.result(60) == "all ended"
 
 
 def _say_nothing(say, address, count):
@@ -159,7 +189,8 @@ def test_ten_thousand_streams_opened_and_reset_cost_bounded_memory(shop, far, au
     def memory():
         return sum(rss_kib(pid) for pid in shop.b.worker_pids())
     before = settled(memory, "the proxy's memory")
-    outcome = shop.visitor.call(_open_and_reset, far.ipv4, authority.issue(FRONTEND), f"{far.ipv4}:{BASE_PORT}", 10000, timeout=60)
+    with refused(shop.b, "rapid_reset", metric=BREACH):
+        outcome = shop.visitor.call(_open_and_reset, far.ipv4, authority.issue(FRONTEND), f"{far.ipv4}:{BASE_PORT}", 10000, timeout=60)
     assert outcome in ("done", "cut off")
     wait_for(lambda: memory() < before + 8192, "the memory is given back", timeout=20)
 

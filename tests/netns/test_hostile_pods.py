@@ -69,13 +69,15 @@ def identities_towards(shop, port):
 def test_with_another_pods_address_it_is_still_itself(hostile_shop, mallory, echo_server):
     server, port, task = echo_server
     victim = hostile_shop.frontend.ipv4
+    assert mallory.call(_connect_from, mallory.ipv4, server.ipv4, port) == "ok"  # served with its own address, and known
+    wait_for(lambda: identities_towards(hostile_shop, port) == {"mallory"}, "the connection is seen as mallory's")
     mallory.ip(f"addr add {victim}/32 dev eth0")
     try:
         mallory.call(_connect_from, victim, server.ipv4, port)
     finally:
         mallory.ip(f"addr del {victim}/32 dev eth0")
         hostile_shop.a.run(["ip", "neigh", "flush", "dev", "pods"])
-    assert "frontend" not in identities_towards(hostile_shop, port)
+    assert identities_towards(hostile_shop, port) == {"mallory"}
 
 
 def _connect_from(source, address, port):

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import statistics
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from mesh import asks_leat, flows, running_shop, strict
 from lab import wait_for
 from load import BASE_PORT, ECHO, Callers, Held, Load, start_backend
-from programs import try_connect, try_http
+from programs import connect, echo, read_exactly, try_connect, try_http
 from shop import BACKEND_PORT
 
 pytestmark = asks_leat
@@ -69,6 +70,35 @@ def test_with_the_whole_proxy_gone_connects_wait_for_the_next_one(loaded):
     assert report["failed"] == {} and report["done"] == 100
 
 
+def test_a_tunnel_that_waited_for_a_first_proxy_answers_without_delay(new_shop):
+    """A connection takes its options from the listener when its handshake is through, here before any proxy has seen the listener."""
+    new_shop.b.kill_proxies()
+    with new_shop.another_pod(new_shop.b, "waiter") as pod:
+        server = pod.spawn(echo, BASE_PORT)
+        assert server.hear() == "listening"
+        client = new_shop.frontend.spawn(_usual_answer_time, pod.ipv4, BASE_PORT, 60)
+        assert client.hear() == "asked"
+        new_shop.b.start_proxy()
+        assert client.hear(20) < 0.03, "less than a delayed acknowledgement takes"
+        server.kill()
+
+
+def _usual_answer_time(say, address, port, count):
+    """The first connection waits for the proxy; the others take its tunnel. Seconds from connect() to the first byte, the median."""
+    with connect(address, port) as first:
+        first.sendall(b"?")
+        say("asked")
+        read_exactly(first, 1)
+    took = []
+    for _ in range(count):
+        start = time.monotonic()
+        with connect(address, port) as sock:
+            sock.sendall(b"?")
+            read_exactly(sock, 1)
+        took.append(time.monotonic() - start)
+    say(statistics.median(took))
+
+
 def test_replacing_the_proxy_fifty_times_under_load_fails_nothing(loaded):
     callers = {"one request a connection": Callers(loaded.frontend, loaded.far.ipv4, threads=2),
                "five requests a connection": Callers(loaded.frontend, loaded.far.ipv4, threads=2, each=5),
@@ -78,6 +108,22 @@ def test_replacing_the_proxy_fifty_times_under_load_fails_nothing(loaded):
     reports = {name: caller.stop() for name, caller in callers.items()}
     assert {name: report["failed"] for name, report in reports.items()} == dict.fromkeys(callers, {})
     assert all(report["done"] > UPGRADES for report in reports.values())
+
+
+def test_a_long_lived_connection_survives_five_replacements_of_both_proxies(loaded):
+    """Each proxy that is replaced stays for the connections that it has, and leaves after the last of them."""
+    loaded.lab.objects.mesh(drainTimeout="60s")
+    long_lived = Held(loaded.frontend, [loaded.far.ipv4])
+    replaced = []
+    for node in loaded.lab.nodes * 5:
+        replaced.append(node.proxy)
+        node.start_proxy().expect("armed")
+        assert long_lived.alive() == ["ok"]
+    carriers = replaced[:2]
+    wait_for(lambda: not any(proxy.alive for proxy in replaced[2:]), "those without a connection have left")
+    assert all(proxy.alive for proxy in carriers)
+    long_lived.end()
+    assert [proxy.wait() for proxy in carriers] == [0, 0]
 
 
 def test_a_stopped_proxy_is_replaced_and_nothing_stays_stuck(loaded):
@@ -99,6 +145,40 @@ def test_killing_and_restarting_the_agent_under_load_fails_no_connection(loaded)
         node.wait_ready()
     for report in (caller.stop() for caller in callers):
         assert report["failed"] == {} and report["done"] > 100
+
+
+def test_a_proxy_that_hangs_while_the_agent_restarts_is_ended_and_the_next_one_serves(loaded):
+    """Its supervisor too, so that nobody else ends it: the agent finds the process that had the lease in its former life."""
+    hung = loaded.a.proxy
+    worker = proxy_worker(loaded.a)
+    for pid in (hung.pid, worker):
+        os.kill(pid, signal.SIGSTOP)
+    loaded.a.agent.kill()
+    loaded.a.start_agent()
+    loaded.a.start_proxy().expect("armed")
+    wait_for(lambda: Path(f"/proc/{worker}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z", "the hung process has ended")
+    assert loaded.ask(10)["failed"] == {}
+    hung.kill()
+
+
+def test_a_proxy_that_hangs_out_of_the_agents_reach_loses_its_listeners_and_the_next_one_serves(loaded):
+    """The agent in a pid namespace of its own, as in a container: it can't signal a proxy there."""
+    loaded.a.agent.kill()
+    loaded.a.kill_proxies()
+    loaded.a.agent = loaded.a.part(loaded.a.agent_cgroup).start(
+        ["unshare", "--pid", "--fork", "--kill-child", loaded.lab.binary("leat-agent"), "--config", loaded.a.folder / "agent.yaml"])
+    wait_for(loaded.a.api_socket.exists, "the agent listens")
+    loaded.a.start_proxy()
+    loaded.a.wait_ready()
+    hung = loaded.a.proxy
+    worker = proxy_worker(loaded.a)
+    for pid in (hung.pid, worker):
+        os.kill(pid, signal.SIGSTOP)
+    loaded.a.start_proxy().expect("armed")
+    assert "can't be ended from here" in loaded.a.agent.text() and worker in loaded.a.worker_pids()
+    assert loaded.ask(10)["failed"] == {}
+    os.kill(worker, signal.SIGKILL)
+    hung.kill()
 
 
 def test_with_both_killed_strict_pods_are_closed_and_after_restart_all_is_well(loaded):

@@ -12,7 +12,7 @@ from mesh import asks_leat, flows, no_flows, proxy_memory_kib
 from lab import wait_for
 from lab.services import VirtualService
 from programs import (CHUNK_BYTES, connect, echo, outcome, read_all, read_exactly, reset, serve_one, transfer, try_connect)
-from shop import BACKEND_PORT, BACKEND_TCP_PORT, BACKEND_VIP
+from shop import BACKEND_PORT, BACKEND_TCP_PORT, BACKEND_VIP, NAMESPACE
 
 _ports = itertools.count(20000)
 GIB = 1 << 30
@@ -262,6 +262,21 @@ def test_a_destination_outside_the_mesh_keeps_its_4_tuple_and_never_meets_the_pr
     assert all(no_flows(shop.a, path=path, destinationPort=port) for path in ("proxy", "hbone"))
 
 
+@asks_leat
+def test_a_connection_out_of_the_mesh_is_listed_as_untouched_while_it_lives(shop, port):
+    task = shop.visitor.spawn(echo, port)
+    assert task.hear() == "listening"
+    client = shop.frontend.spawn(_echo_when_told, shop.visitor.ipv4, port)
+    assert client.hear() == "open"
+    [flow] = flows(shop.a, path="untouched", sourcePod="frontend", destinationPort=port)
+    assert (flow["destinationAddress"], flow["verdict"]) == (shop.visitor.ipv4, "open")
+    assert (flow["bytesSent"], flow["bytesReceived"]) == (1, 1)
+    os.kill(client.pid, signal.SIGUSR1)
+    assert client.result(10) == "alive"
+    wait_for(lambda: no_flows(shop.a, path="untouched", destinationPort=port), "it is gone from the list with its end")
+    task.kill()
+
+
 def _own_address_after_echo(address, port):
     with connect(address, port) as sock:
         sock.sendall(b"?")
@@ -274,10 +289,17 @@ def _plain(name):
 
 
 @asks_leat
-def test_opting_in_and_out_takes_new_connections_and_leaves_live_ones_alone(shop, far, port):
+@pytest.mark.parametrize("label", ["pod", "namespace"])
+def test_opting_in_and_out_takes_new_connections_and_leaves_live_ones_alone(shop, far, port, label):
     task = far.spawn(echo, port)
     assert task.hear() == "listening"
     objects, frontend = shop.lab.objects, shop.frontend
+
+    def enrol(enrolled):
+        if label == "namespace":
+            objects.namespace(NAMESPACE, enrolled)
+        else:
+            objects.pod(frontend, {"app": "frontend"} | ({} if enrolled else {"leat.dev/mesh": "disabled"}))
 
     def way_of_a_new_connection():
         with shop.a.wire_to(shop.b) as wire:
@@ -286,14 +308,14 @@ def test_opting_in_and_out_takes_new_connections_and_leaves_live_ones_alone(shop
 
     live_in_mesh = frontend.spawn(_echo_when_told, far.ipv4, port)
     assert live_in_mesh.hear() == "open"
-    objects.pod(frontend, {"app": "frontend", "leat.dev/mesh": "disabled"})
+    enrol(False)
     try:
-        wait_for(lambda: way_of_a_new_connection() == "untouched", "the pod's label opts it out")
+        wait_for(lambda: way_of_a_new_connection() == "untouched", f"the {label}'s label opts it out")
         live_outside = frontend.spawn(_echo_when_told, far.ipv4, port)
         assert live_outside.hear() == "open"
     finally:
-        objects.pod(frontend, {"app": "frontend"})
-    wait_for(lambda: way_of_a_new_connection() == "mesh", "without the label it is in again")
+        enrol(True)
+    wait_for(lambda: way_of_a_new_connection() == "mesh", f"the {label}'s label opts it in again")
     for live in (live_in_mesh, live_outside):
         os.kill(live.pid, signal.SIGUSR1)
         assert live.result(10) == "alive"

@@ -19,10 +19,12 @@ struct Connected {
 bool is_endpoints_fault(Reason reason);
 
 // One endpoint after the other, until one is connected or the time is up. An attempt that is not the last may take half
-// of what is left. `connect`: (const Backend&, deadline) → Task<Outcome<Upstream>>.
-template <typename Upstream, typename Connect>
+// of what is left. `connect`: (const Backend&, deadline) → Task<Outcome<Upstream>>. `elsewhere`: asked after a failure,
+// whether another may have what this one could have got.
+template <typename Upstream, typename Connect, typename Elsewhere>
 ring::Task<Outcome<Connected<Upstream>>> connect_to_one_of(Worker& worker, FlowRecord& record, Candidates candidates,
-                                                           ring::Clock::time_point deadline, Connect connect) {
+                                                           ring::Clock::time_point deadline, Connect connect,
+                                                           Elsewhere elsewhere) {
   Reason failure = Reason::kNoEndpoint;
   record.attempts = 0;
   while (const Backend* backend = candidates.next()) {
@@ -38,6 +40,7 @@ ring::Task<Outcome<Connected<Upstream>>> connect_to_one_of(Worker& worker, FlowR
     failure = upstream.error();
     if (!is_endpoints_fault(failure)) break;
     worker.balancer.failed(backend->target, worker.loop.now());
+    if (!elsewhere()) break;
   }
   co_return std::unexpected(failure);
 }

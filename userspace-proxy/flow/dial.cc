@@ -44,7 +44,7 @@ Reason policy_on(Way way, const Worker& worker, const Workload& source, const Ba
 }
 
 ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mesh& mesh, const Backend& backend,
-                                   ring::Clock::time_point deadline) {
+                                   EarlyBytes& early, ring::Clock::time_point deadline) {
   record.destination = backend.workload;
   record.server = backend.target;
   const Way way = way_to(mesh, backend);
@@ -53,7 +53,7 @@ ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mes
     record.path = v1::PATH_HBONE;
     record.security = Security::kMtls;
     Outcome<TunnelStream> stream = co_await worker.tunnels.open({record.source, backend.workload, backend.target.ip},
-                                                                connect_request(record, backend), deadline);
+                                                                connect_request(record, backend), early, deadline);
     if (!stream) co_return std::unexpected(stream.error());
     record.peer = stream->connection().peer();
     co_return std::move(*stream);

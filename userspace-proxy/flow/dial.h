@@ -7,6 +7,7 @@
 
 #include "userspace-proxy/flow/outcome.h"
 #include "userspace-proxy/flow/tunnel.h"
+#include "userspace-proxy/flow/tunnel_pool.h"
 #include "userspace-proxy/mesh/mesh.h"
 #include "userspace-proxy/ring/socket.h"
 
@@ -24,9 +25,9 @@ Way way_to(const Mesh& mesh, const Backend& backend);
 Reason policy_on(Way way, const Worker& worker, const Workload& source, const Backend& backend);
 
 // Connects to `backend` for the flow of `record` (whose source, path, security and peer it uses and fills in). No byte
-// was sent yet.
+// was sent yet, but for those of `early` where it says that they are out.
 ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mesh& mesh, const Backend& backend,
-                                   ring::Clock::time_point deadline);
+                                   EarlyBytes& early, ring::Clock::time_point deadline);
 
 // A connected socket made in `pod`'s namespace; `source`: the address to bind, else the kernel chooses.
 ring::Task<Outcome<ring::Socket>> dial_socket(Worker& worker, const Workload& pod, SocketAddress to,

@@ -215,9 +215,11 @@ ring::Task<Outcome<Connected<UpstreamPtr>>> HttpFlow::connect(const Chosen& chos
   const auto now = worker_.loop.now();
   return connect_to_one_of<UpstreamPtr>(
       worker_, record_, worker_.balancer.candidates(*chosen.service, *chosen.port, false, now),
-      now + worker_.connect_timeout(), [this, reuse](const Backend& backend, ring::Clock::time_point deadline) {
+      now + worker_.connect_timeout(),
+      [this, reuse](const Backend& backend, ring::Clock::time_point deadline) {
         return worker_.upstreams.connect(record_, backend, reuse, deadline);
-      });
+      },
+      [] { return true; });
 }
 
 // What can't be passed on is answered here.

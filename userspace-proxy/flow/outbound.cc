@@ -16,44 +16,65 @@ using ConnectedUpstream = Connected<Upstream>;
 
 // A pod addressed by its own IP, or a headless service's.
 ring::Task<Outcome<ConnectedUpstream>> connect_to_pod(Worker& worker, FlowRecord& record, const Mesh& mesh,
-                                                      const Destination& to, ring::Clock::time_point deadline) {
+                                                      const Destination& to, EarlyBytes& early,
+                                                      ring::Clock::time_point deadline) {
   if (record.requested.port == LEAT_LISTENER_PORT) co_return std::unexpected(Reason::kReservedPort);
   const Backend pod{.target = record.requested, .uid = to.workload->uid, .workload = to.workload};
   record.attempts = 1;
-  Outcome<Upstream> upstream = co_await dial(worker, record, mesh, pod, deadline);
+  Outcome<Upstream> upstream = co_await dial(worker, record, mesh, pod, early, deadline);
   if (!upstream) co_return std::unexpected(upstream.error());
   co_return ConnectedUpstream{std::move(*upstream), {}};
 }
 
 ring::Task<Outcome<ConnectedUpstream>> connect_to_service(Worker& worker, FlowRecord& record, const Mesh& mesh,
-                                                          const Destination& to, ring::Clock::time_point deadline) {
+                                                          const Destination& to, EarlyBytes& early,
+                                                          ring::Clock::time_point deadline) {
   const Service::Port* port = to.service->find_port(record.requested.port, !to.address.is_v4());
   if (!port) co_return std::unexpected(Reason::kNoSuchPort);
   co_return co_await connect_to_one_of<Upstream>(
       worker, record, worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now()), deadline,
       [&](const Backend& backend, ring::Clock::time_point until) {
-        return dial(worker, record, mesh, backend, until);
-      });
+        return dial(worker, record, mesh, backend, early, until);
+      },
+      [&] { return !early.out; });
 }
 
-// Everything up to a connected upstream. The mesh is held here only: once bytes flow, an old model may go.
-ring::Task<Outcome<ConnectedUpstream>> connect_upstream(Worker& worker, FlowRecord& record, const IpAddress& alias) {
+// Everything up to a connected upstream. The mesh is held here only: once bytes flow, an old model may go. Not inlined:
+// else the frames of all that is done here would be a part of the flow's, for as long as the connection lives.
+template <typename Client>
+[[gnu::noinline]] ring::Task<Outcome<ConnectedUpstream>> connect_upstream(Worker& worker, FlowRecord& record,
+                                                                          Client& client, const IpAddress& alias) {
   const MeshRef mesh = worker.mesh();
   const std::optional<Destination> to = mesh->destination(alias);
   if (!to) co_return std::unexpected(Reason::kNotAnAlias);
   record.service = to->service;
+  if (!to->service && !to->workload) co_return std::unexpected(Reason::kTargetGone);
 
+  EarlyBytes early;
+  if constexpr (std::is_same_v<Client, ring::Socket>) {  // a client that speaks first has often spoken already
+    ring::IoResult<ring::Chain> first = client.try_recv();
+    if (!first) co_return std::unexpected(Reason::kClientReset);
+    early.bytes = std::move(*first);
+  }
   const auto deadline = worker.loop.now() + worker.connect_timeout();
-  if (to->service) co_return co_await connect_to_service(worker, record, *mesh, *to, deadline);
-  if (to->workload) co_return co_await connect_to_pod(worker, record, *mesh, *to, deadline);
-  co_return std::unexpected(Reason::kTargetGone);
+  Outcome<ConnectedUpstream> connected = to->service
+                                             ? co_await connect_to_service(worker, record, *mesh, *to, early, deadline)
+                                             : co_await connect_to_pod(worker, record, *mesh, *to, early, deadline);
+  if constexpr (std::is_same_v<Client, ring::Socket>) {
+    if (early.out) {
+      record.bytes.a_to_b += early.bytes.size();
+    } else {
+      client.unread(std::move(early.bytes));
+    }
+  }
+  co_return connected;
 }
 
 // A connection whose bytes nobody looks at. Errors end the flow; the record says why, and the application sees a reset,
 // never a clean end.
 template <typename Client>
 ring::Task<void> relay_opaque(Worker& worker, FlowRecord& record, Client& client, const IpAddress& alias) {
-  Outcome<ConnectedUpstream> connected = co_await connect_upstream(worker, record, alias);
+  Outcome<ConnectedUpstream> connected = co_await connect_upstream(worker, record, client, alias);
   if (!connected) {
     client.reset();
     co_return record.fail(connected.error());
@@ -61,9 +82,9 @@ ring::Task<void> relay_opaque(Worker& worker, FlowRecord& record, Client& client
   record.close(co_await relay_flow(client, connected->upstream, record));
 }
 
-// A connection to a port that is HTTP, or may be.
-ring::Task<void> outbound_http(Worker& worker, FlowRecord& record, ring::Socket app, const IpAddress& alias,
-                               v1::Protocol protocol) {
+// A connection to a port that is HTTP, or may be. Not inlined, for it would make the frame of every other flow larger.
+[[gnu::noinline]] ring::Task<void> outbound_http(Worker& worker, FlowRecord& record, ring::Socket app,
+                                                 const IpAddress& alias, v1::Protocol protocol) {
   HttpClient client(std::move(app));
   HttpConnections::Place place(worker.http, client.stream(), worker.loop.now());
   const auto patience =

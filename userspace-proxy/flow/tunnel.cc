@@ -217,6 +217,7 @@ TunnelStream::TunnelStream(TunnelStream&& other) noexcept
       stream_(std::exchange(other.stream_, nullptr)),
       unreported_bytes_(other.unreported_bytes_),
       reset_by_peer_(other.reset_by_peer_),
+      unprocessed_(other.unprocessed_),
       cancelled_(other.cancelled_) {
   LEAT_CHECK(!other.reader_ && !other.sending_ && !other.asking_, "a stream was moved while a coroutine waits at it");
   if (stream_) stream_->user = this;
@@ -275,10 +276,12 @@ void TunnelStream::on_event(const hbone::Event& event) {
       if (asking_) asking_->settle(Reason::kNone);
       break;
     case hbone::EventKind::kRefused:
+      unprocessed_ = true;
       if (asking_) asking_->settle(reason_of_status(event.code));
       break;
     case hbone::EventKind::kReset:
       reset_by_peer_ = true;
+      unprocessed_ = event.code == static_cast<uint32_t>(hbone::ResetCode::kRefusedStream);
       if (asking_) return asking_->settle(Reason::kTunnelBroken);
       wake_all();
       break;

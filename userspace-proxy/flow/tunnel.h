@@ -107,6 +107,8 @@ class TunnelStream {
 
   // Client: co_await → kNone when the peer has connected, else why not.
   [[nodiscard]] Answer answer(ring::Clock::time_point deadline);
+  // Client: the peer has said that no application has seen anything of this stream.
+  [[nodiscard]] bool unprocessed() const { return unprocessed_; }
   // Server.
   [[nodiscard]] const hbone::ConnectRequest& request() const { return stream_->request(); }
   void accept(std::string_view baggage);
@@ -132,6 +134,7 @@ class TunnelStream {
   Answer* asking_ = nullptr;
   uint32_t unreported_bytes_ = 0;  // given out by recv(), not yet reported as drained
   bool reset_by_peer_ = false;
+  bool unprocessed_ = false;
   bool cancelled_ = false;
 };
 

@@ -15,19 +15,19 @@ size_t TunnelPool::KeyHash::operator()(const Key& key) const {
 }
 
 ring::Task<Outcome<TunnelStream>> TunnelPool::open(TunnelTarget target, hbone::ConnectRequest request,
-                                                   ring::Clock::time_point deadline) {
+                                                   EarlyBytes& early, ring::Clock::time_point deadline) {
   for (uint32_t attempt = 1;; ++attempt) {
-    Outcome<TunnelStream> stream = co_await open_once(target, request, deadline);
-    // A peer that was replaced or died took the request with it; no byte has been sent, and its successor has the same
-    // listeners.
-    const bool again = !stream && stream.error() == Reason::kTunnelBroken && attempt < limits::kStreamAttempts &&
-                       worker_.loop.now() < deadline;
+    Outcome<TunnelStream> stream = co_await open_once(target, request, early, deadline);
+    // A peer that was replaced or died took the request with it; no byte has reached an application, and the successor
+    // has the same listeners.
+    const bool again = !stream && stream.error() == Reason::kTunnelBroken && !early.out &&
+                       attempt < limits::kStreamAttempts && worker_.loop.now() < deadline;
     if (!again) co_return stream;
   }
 }
 
 ring::Task<Outcome<TunnelStream>> TunnelPool::open_once(const TunnelTarget& target,
-                                                        const hbone::ConnectRequest& request,
+                                                        const hbone::ConnectRequest& request, EarlyBytes& early,
                                                         ring::Clock::time_point deadline) {
   Entry& entry = entries_[{target.source->uid, target.destination->uid, target.address}];
   entry.target = target;
@@ -36,9 +36,13 @@ ring::Task<Outcome<TunnelStream>> TunnelPool::open_once(const TunnelTarget& targ
   --entry.users;
   if (!tunnel) co_return std::unexpected(tunnel.error());
 
-  TunnelStream stream(**tunnel, (*tunnel)->session().open(request));
+  // A peer that may be dead gets a flow's bytes only with its answer, so that the flow can still go elsewhere.
+  hbone::Session& session = (*tunnel)->session();
+  early.out = !early.bytes.empty() && worker_.loop.now() - session.heard() < limits::kEarlyBytesTrust;
+  TunnelStream stream(**tunnel, session.open(request, early.out ? early.bytes.share() : ring::Chain()));
   (*tunnel)->wake();
   const Reason refused = co_await stream.answer(deadline);
+  if (stream.unprocessed()) early.out = false;
   if (refused != Reason::kNone) co_return std::unexpected(refused);
   co_return stream;
 }
@@ -47,8 +51,7 @@ ring::Task<Outcome<TunnelConnection*>> TunnelPool::acquire(Entry& entry, ring::C
   const uint64_t failures = entry.failures;
   for (;;) {
     if (entry.failures != failures) co_return std::unexpected(entry.last_failure);
-    // It ends just before the flow that wants it, so that the flow learns the reason.
-    dial_more(entry, deadline - std::chrono::milliseconds(1));
+    dial_more(entry);
     if (entry.failures != failures) co_return std::unexpected(entry.last_failure);
     if (TunnelConnection* tunnel = pick(entry)) co_return tunnel;
     if (!co_await entry.waiting.wait(worker_.loop, deadline)) co_return std::unexpected(Reason::kConnectTimeout);
@@ -67,12 +70,14 @@ TunnelConnection* TunnelPool::pick(const Entry& entry) {
   return fallback;
 }
 
-void TunnelPool::dial_more(Entry& entry, ring::Clock::time_point deadline) {
+void TunnelPool::dial_more(Entry& entry) {
   if (entry.dialing) return;
   const TunnelConnection* best = pick(entry);
   const bool crowded = best && best->saturated() && entry.tunnels.size() < limits::kTunnelsForBulk;
   if ((best && !crowded) || entry.tunnels.size() >= limits::kTunnelsADestination) return;
-  ring::start(dial(entry, deadline));
+  // The whole time, however little the flow has left that wants it: others join. It ends just before a flow that has as
+  // long, so that this one learns the reason.
+  ring::start(dial(entry, worker_.loop.now() + worker_.connect_timeout() - std::chrono::milliseconds(1)));
 }
 
 ring::Task<void> TunnelPool::dial(Entry& entry, ring::Clock::time_point deadline) {
@@ -113,7 +118,7 @@ void TunnelPool::changed(Entry& entry, TunnelConnection& tunnel) {
   if (tunnel.ended()) std::erase(entry.tunnels, &tunnel);
   while (pick(entry) && entry.waiting.wake_one()) {
   }
-  if (!entry.waiting.empty()) dial_more(entry, worker_.loop.now() + worker_.connect_timeout());
+  if (!entry.waiting.empty()) dial_more(entry);
 }
 
 void TunnelPool::dial_ended(Entry& entry, Reason reason) {

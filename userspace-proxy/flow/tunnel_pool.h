@@ -15,6 +15,13 @@ namespace leat::proxy {
 
 class Worker;
 
+// What a client said before its upstream was there. It may leave with a CONNECT, a round trip before the answer: then
+// it has reached the application or has not, and only a refusal tells.
+struct EarlyBytes {
+  ring::Chain bytes;
+  bool out = false;  // they may have reached an application: they go nowhere else
+};
+
 struct TunnelTarget {
   WorkloadRef source;
   WorkloadRef destination;
@@ -25,8 +32,9 @@ class TunnelPool {
  public:
   explicit TunnelPool(Worker& worker) : worker_(worker) {}
 
-  // A stream on which the peer has connected to `request.authority`, or why there is none before `deadline`.
-  ring::Task<Outcome<TunnelStream>> open(TunnelTarget target, hbone::ConnectRequest request,
+  // A stream on which the peer has connected to `request.authority` and got `early`, or why there is none before
+  // `deadline`.
+  ring::Task<Outcome<TunnelStream>> open(TunnelTarget target, hbone::ConnectRequest request, EarlyBytes& early,
                                          ring::Clock::time_point deadline);
 
   // Ends tunnels that were idle since `before`, and forgets what is gone. Call it every few seconds.
@@ -59,7 +67,7 @@ class TunnelPool {
   };
 
   ring::Task<Outcome<TunnelStream>> open_once(const TunnelTarget& target, const hbone::ConnectRequest& request,
-                                              ring::Clock::time_point deadline);
+                                              EarlyBytes& early, ring::Clock::time_point deadline);
   ring::Task<Outcome<TunnelConnection*>> acquire(Entry& entry, ring::Clock::time_point deadline);
   // Connects until `deadline`, serves the tunnel to its end, and takes it out again.
   ring::Task<void> dial(Entry& entry, ring::Clock::time_point deadline);
@@ -67,7 +75,7 @@ class TunnelPool {
   void dial_ended(Entry& entry, Reason reason);  // kNone: the tunnel is open
   static TunnelConnection* pick(const Entry& entry);
   // If a tunnel is wanting and none is on its way.
-  void dial_more(Entry& entry, ring::Clock::time_point deadline);
+  void dial_more(Entry& entry);
 
   Worker& worker_;
   std::unordered_map<Key, Entry, KeyHash> entries_;  // erased only without users

@@ -42,7 +42,8 @@ ring::Task<Outcome<UpstreamPtr>> UpstreamPool::connect(FlowRecord& record, const
     end(std::move(idle), false);
     co_return std::unexpected(denied);
   }
-  Outcome<Upstream> upstream = co_await dial(worker_, record, *mesh, backend, deadline);
+  EarlyBytes none;
+  Outcome<Upstream> upstream = co_await dial(worker_, record, *mesh, backend, none, deadline);
   if (!upstream) co_return std::unexpected(upstream.error());
   co_return std::make_unique<UpstreamConnection>(std::move(*upstream), key, record);
 }

@@ -222,15 +222,16 @@ struct CodecCallbacks {
                             nghttp2_data_source* source, void* user) {
     if (session_of(user).broken_) return NGHTTP2_ERR_DEFERRED;  // the stream may be gone
     Stream& stream = *static_cast<Stream*>(source->ptr);
-    const bool may_send =
-        stream.answered_;  // a client's bytes wait for the answer: until then they may still go elsewhere
-    if (!may_send || (stream.outgoing_.empty() && !stream.end_queued_)) {
+    // A client's bytes wait for the answer, but for early ones: until then they may still go elsewhere.
+    const size_t ready = stream.answered_ ? stream.outgoing_.size() : stream.early_bytes_;
+    const bool at_end = stream.answered_ && stream.end_queued_;
+    if (ready == 0 && !at_end) {
       stream.deferred_ = true;
       return NGHTTP2_ERR_DEFERRED;
     }
-    const size_t taken = std::min(size, stream.outgoing_.size());
+    const size_t taken = std::min(size, ready);
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (stream.end_queued_ && taken == stream.outgoing_.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (at_end && taken == stream.outgoing_.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(taken);
   }
 
@@ -244,6 +245,7 @@ struct CodecCallbacks {
     const bool appended = session.output_->append_copy(session.pool_, {frame_header, kFrameHeaderBytes});
     LEAT_CHECK(appended, "a frame header larger than the blocks kept for it");
     Stream& stream = *static_cast<Stream*>(source->ptr);
+    stream.early_bytes_ -= static_cast<uint32_t>(std::min<size_t>(size, stream.early_bytes_));
     while (size > 0) {
       const ring::Buffer& front = stream.outgoing_.slices().front();
       const auto part = static_cast<uint32_t>(std::min<size_t>(size, front.size()));

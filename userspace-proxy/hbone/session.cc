@@ -241,9 +241,11 @@ void Session::forget(Stream& stream) {
   delete &stream;
 }
 
-Stream& Session::open(const ConnectRequest& request) {
+Stream& Session::open(const ConnectRequest& request, ring::Chain early) {
   LEAT_CHECK(can_open(), "open() on a session that can't");
   Stream& stream = add_stream();
+  stream.early_bytes_ = static_cast<uint32_t>(early.size());
+  stream.outgoing_ = std::move(early);
   const std::string authority = request.authority.text();
   HeaderList headers;
   headers.add(":method", "CONNECT");

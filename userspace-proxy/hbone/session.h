@@ -46,6 +46,7 @@ class Session {
   // Call at next_deadline().
   Result<void> on_time(Clock::time_point now);
   [[nodiscard]] Clock::time_point next_deadline() const;
+  [[nodiscard]] Clock::time_point heard() const { return heard_; }  // when bytes of the peer came last
   // The transport broke or closed: every open stream gets kReset with `code`, and the session is finished.
   void abort(ResetCode code);
 
@@ -57,8 +58,10 @@ class Session {
   [[nodiscard]] bool can_open() const;         // client: there is room, and no GOAWAY
   [[nodiscard]] uint32_t max_streams() const;  // min(limits::kMaxStreams, the peer's)
   [[nodiscard]] uint32_t active_streams() const { return active_; }
-  // Client: a new stream; can_open() must hold. Bytes sent before kAccepted wait here.
-  Stream& open(const ConnectRequest& request);
+  // Client: a new stream; can_open() must hold. Bytes sent before kAccepted wait here, but for `early`: those leave
+  // with the request (RFC 9113, section 8.5 lets a client not wait), so the peer may have acted on them whatever it
+  // answers but a refusal.
+  Stream& open(const ConnectRequest& request, ring::Chain early = {});
   // Server: answers kConnect with 200.
   void accept(Stream& stream, std::string_view baggage);
   // Server: answers kConnect with a status as wire peers read it (400, 401, 503) and a token for the peer's operator

@@ -98,6 +98,7 @@ class Stream {
   uint32_t index_ = 0;  // in the session's list of all streams
   int32_t id_ = 0;
   uint32_t reset_code_ = 0;
+  uint32_t early_bytes_ = 0;  // of outgoing_: those that need not wait for the answer
   uint32_t window_bytes_ = 0;
   uint32_t drained_bytes_ = 0;  // since drained_since_ms_: how fast the owner reads
   uint32_t drained_since_ms_ = 0;

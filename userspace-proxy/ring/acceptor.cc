@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -40,8 +39,6 @@ void Acceptor::arm() {
   if (armed_) return;
   LEAT_CHECK(!in_flight_, "armed while a disarm waits");
   armed_ = true;
-  const int one = 1;
-  ::setsockopt(listener_.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));  // connections inherit it
   start();
 }
 

@@ -144,6 +144,12 @@ void Chain::consume(size_t bytes) {
   if (size_ == 0) clear();
 }
 
+Chain Chain::share() const {
+  Chain shared;
+  for (const Buffer& slice : slices()) shared.append(slice.share(0, slice.size()));
+  return shared;
+}
+
 Chain Chain::take(size_t bytes) {
   Chain taken;
   bytes = std::min(bytes, size_);

@@ -128,6 +128,8 @@ class Chain {
   [[nodiscard]] bool append_copy(BufferPool& pool, std::span<const uint8_t> bytes);
   // Drops `bytes` from the front.
   void consume(size_t bytes);
+  // A second chain of the same bytes.
+  [[nodiscard]] Chain share() const;
   // Moves the first `bytes` (at most size()) out.
   [[nodiscard]] Chain take(size_t bytes);
   // Fills at most `max` iovecs from the front; returns how many.

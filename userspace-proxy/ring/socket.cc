@@ -50,6 +50,28 @@ Socket::Socket(Loop& loop, UniqueFd fd) : state_(new SocketState(loop, std::move
 }
 
 Socket::Receive Socket::recv() { return Receive(state_); }
+IoResult<Chain> Socket::try_recv() {
+  if (!state_) return std::unexpected(Errno{ECANCELED});
+  LEAT_CHECK(state_->receiving == nullptr, "two receives at one socket");
+  Buffer block = state_->loop.buffers().allocate();
+  if (!block.has_block()) return Chain();
+  const ssize_t got = ::recv(state_->fd.get(), block.data(), block.tail_room(), MSG_DONTWAIT);
+  if (got < 0) {
+    if (errno == EAGAIN || errno == EINTR) return Chain();
+    return std::unexpected(Errno{errno});
+  }
+  state_->readable = got == 0 || static_cast<uint32_t>(got) == block.tail_room();
+  block.grow(static_cast<uint32_t>(got));
+  return Chain(std::move(block));
+}
+
+void Socket::unread(Chain&& bytes) {
+  if (!state_ || bytes.empty()) return;
+  LEAT_CHECK(state_->receiving == nullptr, "bytes put back under a receive");
+  if (state_->unread) bytes.append(std::move(*state_->unread));
+  state_->unread = std::make_unique<Chain>(std::move(bytes));
+}
+
 Socket::Send Socket::send(Chain&& bytes) { return Send(state_, std::move(bytes)); }
 Socket::Hangup Socket::hangup() { return Hangup(state_); }
 Socket::Connect Socket::connect(const SocketAddress& to, Clock::time_point deadline) { return {state_, to, deadline}; }
@@ -99,6 +121,8 @@ SocketAddress Socket::peer_address() const {
 }
 int Socket::fd() const { return state_ ? state_->fd.get() : -1; }
 
+bool Socket::Receive::await_ready() const { return socket == nullptr || socket->unread; }
+
 void Socket::Receive::await_suspend(std::coroutine_handle<> handle) {
   LEAT_CHECK(socket->receiving == nullptr, "two receives at one socket");
   waiter = handle;
@@ -109,6 +133,7 @@ void Socket::Receive::await_suspend(std::coroutine_handle<> handle) {
 IoResult<Chain> Socket::Receive::await_resume() {
   if (socket == nullptr) return std::unexpected(Errno{ECANCELED});
   if (error != 0) return std::unexpected(Errno{error});
+  if (const auto unread = std::move(socket->unread)) return std::move(*unread);
   return std::move(received);
 }
 

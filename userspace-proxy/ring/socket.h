@@ -36,6 +36,11 @@ class Socket {
   // the peer ended its direction. Reads nothing ahead: while nobody awaits recv(), the kernel's window holds the peer
   // back.
   [[nodiscard]] Receive recv();
+  // At once: what waits in the kernel, one block at most. Empty where nothing does (which tells nothing: the end and no
+  // bytes yet look alike, recv() tells them apart), or where the pool is dry. Not while a recv() waits.
+  [[nodiscard]] IoResult<Chain> try_recv();
+  // The next recv() gives these bytes: they were read too early. Not while one waits.
+  void unread(Chain&& bytes);
   // co_await → IoResult<void>: the kernel has taken all of it. On failure, how much it took is unknown. Never raises
   // SIGPIPE.
   [[nodiscard]] Send send(Chain&& bytes);
@@ -72,7 +77,7 @@ class Socket {
 
 class Socket::Receive : ReceiveOperation {
  public:
-  [[nodiscard]] bool await_ready() const { return socket == nullptr; }
+  [[nodiscard]] bool await_ready() const;
   void await_suspend(std::coroutine_handle<> handle);
   [[nodiscard]] IoResult<Chain> await_resume();
 

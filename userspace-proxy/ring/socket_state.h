@@ -21,6 +21,7 @@ class SocketState {
   bool ended = false;     // epoll: the peer's end, an error or both were announced, so `readable` never goes back
   bool dead = false;      // epoll: hung up both ways
   uint8_t burst = 1;      // epoll: blocks offered to the next read
+  std::unique_ptr<Chain> unread;  // for the next receive
   Operation* receiving = nullptr;
   Operation* sending = nullptr;  // or connecting
   Operation* hanging = nullptr;

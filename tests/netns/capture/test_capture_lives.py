@@ -143,6 +143,34 @@ def test_a_sandbox_made_anew_under_the_same_uid_is_captured_anew(node):
     os.rmdir(guest.cgroup)
 
 
+def test_a_strict_pod_whose_addresses_are_edited_is_at_no_moment_without_its_inbound_program(mesh):
+    """It is captured anew, under one link, and no plaintext that comes meanwhile reaches the application."""
+    mesh.a("l = serve(('0.0.0.0', 8080))")
+    link = inbound_link(mesh, mesh.a)
+    stop, outcomes = threading.Event(), []
+
+    def connect_all_the_time():
+        while not stop.is_set():
+            outcomes.append(mesh.stranger(f"tried(('{mesh.a.v4}', 8080))"))
+
+    connecting = threading.Thread(target=connect_all_the_time)
+    connecting.start()
+    try:
+        for number in range(20):
+            addresses = [mesh.a.v4] if number % 2 == 0 else [mesh.a.v4, mesh.a.v6]
+            mesh.apply([mesh.a.spec(strict=True) | dict(addresses=addresses)], ALIASES)
+            assert inbound_link(mesh, mesh.a) == link
+    finally:
+        stop.set()
+        connecting.join()
+    assert len(outcomes) > 50
+    assert mesh.a("select.select([l], [], [], 0)[0] == []")
+
+
+def inbound_link(node, place):
+    return json.loads(bpftool("-j", "link", "show", "pinned", str(node.folder / f"leat/links/lookup_{place.number}")))["id"]
+
+
 def test_one_bad_pod_is_reported_and_the_others_are_captured(mesh):
     report = mesh.do("apply", aliases=ALIASES, pods=[
         mesh.a.spec(), dict(uid="gone", index=7, addresses=["10.99.0.7"], netns="/run/netns/there-is-no-such"),

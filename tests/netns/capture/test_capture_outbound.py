@@ -227,6 +227,15 @@ def test_an_application_may_listen_on_a_port_that_it_has_dialled_through_the_pro
     mesh.a("l.close()")
 
 
+def test_a_pod_that_dials_many_ports_takes_no_room_where_its_neighbours_are_remembered(mesh):
+    mesh.apply([mesh.a.spec(), mesh.b.spec()], ALIASES)
+    before = mesh.do("fills")["proxy_ports"]
+    mesh.a(f"c = dial(('{VIP}', 8443))")
+    mesh.b(f"held = [dial(('{VIP}', port)) for port in range(30000, 30500)]")
+    assert mesh.do("fills")["proxy_ports"] == before
+    mesh.a("l = opened(bind=('0.0.0.0', 8443)); l.listen()")
+
+
 def test_a_port_that_was_never_dialled_is_bound_as_strictly_as_ever(mesh):
     mesh.a("x = opened(bind=('0.0.0.0', 8444)); reuse = x.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)")
     assert mesh.a("reuse") == 0

@@ -18,7 +18,7 @@ namespace limits = leat::agent::limits;
 
 namespace {
 const LeaseBook::Time kStart{};
-LeaseBook fresh() { return LeaseBook(0, "", kStart); }
+LeaseBook fresh() { return LeaseBook(0, "", false, kStart); }
 Actions one(Kind kind, ConnectionId connection, uint64_t epoch) { return {{kind, connection, epoch}}; }
 }  // namespace
 
@@ -92,14 +92,30 @@ TEST_CASE("a living holder without a connection is ended only when another has w
 }
 
 TEST_CASE("after a restart the former holder keeps its epoch, and a stranger waits for it") {
-  LeaseBook book(7, "a", kStart);
+  LeaseBook book(7, "a", true, kStart);
   CHECK(book.hello(1, "b", 0, kStart).empty());
   CHECK(book.hello(2, "a", 7, kStart) == one(Kind::kGrant, 2, 7));
   CHECK(book.armed() == 2);
 }
 
-TEST_CASE("after a restart a former holder that does not come back gives way after the deadline") {
-  LeaseBook book(7, "a", kStart);
+TEST_CASE("after a restart a former holder that does not come back is ended, and only its exit lets the next one in") {
+  LeaseBook book(7, "a", true, kStart);
+  CHECK(book.hello(1, "b", 0, kStart).empty());
+  CHECK(book.ready(1, kStart).empty());
+  const auto late = kStart + limits::kAdoptDeadline;
+  REQUIRE(book.next_deadline() == late);
+  CHECK(book.tick(late) == one(Kind::kEnd, LeaseBook::kFormerConnection, 7));
+  CHECK(book.exited(LeaseBook::kFormerConnection, late) == one(Kind::kGrant, 1, 8));
+}
+
+TEST_CASE("after a restart the next one need not wait for a former holder whose process ends") {
+  LeaseBook book(7, "a", true, kStart);
+  CHECK(book.hello(1, "b", 0, kStart).empty());
+  CHECK(book.exited(LeaseBook::kFormerConnection, kStart) == one(Kind::kGrant, 1, 8));
+}
+
+TEST_CASE("after a restart a former holder out of reach gives way after the deadline") {
+  LeaseBook book(7, "a", false, kStart);
   CHECK(book.hello(1, "b", 0, kStart).empty());
   CHECK(book.tick(kStart + limits::kAdoptDeadline) == one(Kind::kGrant, 1, 8));
 }

@@ -193,6 +193,29 @@ TEST_CASE("a service's connections go round its endpoints, and past one that ref
   CHECK(near.accepted() + far.accepted() == 12);
 }
 
+TEST_CASE("a client's first bytes arrive once, also where they had left with a CONNECT that was refused") {
+  Cluster cluster(ring::BackendKind::kIoUring);
+  v1::Service* service = cluster.a.add_service("web", "127.1.9.9", 80);
+  service->set_load_balancing(v1::LB_ROUND_ROBIN);
+  const Pod dead{"dead", "127.1.2.77", "server"};  // enrolled there, with no application
+  cluster.a.add_workload(dead, false);
+  cluster.b.add_workload(dead, true);
+  for (const Pod& pod : {dead, kFar}) Node::add_endpoint(service, pod, 8080);
+  cluster.a.add_alias(9, "127.1.9.9", "shop/web", "");
+  const Server far(kFar.ip, 8080, echo);
+  cluster.start_both();
+  cluster.b.listen_hbone(dead);
+  cluster.a.listen_outbound(kClient, 9, 80);
+  for (int i = 0; i < 40; ++i) {
+    const std::string said = "number " + std::to_string(i);
+    const UniqueFd app = connect_to("127.128.0.9", 80, kClient.ip);
+    send_all(app, said);
+    shutdown(app.get(), SHUT_WR);
+    CHECK(read_all(app) == said);
+  }
+  CHECK(far.accepted() == 40);
+}
+
 TEST_CASE("what stands for no destination is reset and recorded") {
   Cluster cluster(ring::BackendKind::kIoUring);
   v1::Service* empty = cluster.a.add_service("empty", "127.1.9.8", 80);

@@ -58,6 +58,33 @@ TEST_CASE("bytes queued before the answer leave after it, in order") {
   CHECK(Pair::drain(pair.server, *there) == "one two");
 }
 
+TEST_CASE("early bytes leave with the CONNECT, and what is sent after them waits for the answer") {
+  Pair pair;
+  Stream& here = pair.client.open({.authority = *SocketAddress::parse("10.0.0.5:80")}, chain_of(pair.pool, "one "));
+  pair.send(pair.client, here, "two");
+  pair.client.end(here);
+  pair.settle();
+  Stream* there = stream_with(pair.server, EventKind::kConnect);
+  REQUIRE(there);
+  CHECK(text_of(there->received()) == "one ");
+  CHECK_FALSE(there->peer_ended());
+  pair.server.accept(*there, "");
+  pair.settle();
+  CHECK(Pair::drain(pair.server, *there) == "one two");
+  CHECK(there->peer_ended());
+}
+
+TEST_CASE("early bytes that one write can't take whole go on, and wait for nothing") {
+  Pair pair;
+  const std::string text(40'000, 'x');
+  (void)pair.client.open({.authority = *SocketAddress::parse("10.0.0.5:80")}, chain_of(pair.pool, text));
+  while (pair.pass(pair.client, pair.server, 5000) > 0) {
+  }
+  Stream* there = stream_with(pair.server, EventKind::kConnect);
+  REQUIRE(there);
+  CHECK(text_of(there->received()) == text);
+}
+
 TEST_CASE("each side's end is its own: bytes still flow the other way, then both close cleanly") {
   Pair pair;
   auto [here, there] = pair.connect();

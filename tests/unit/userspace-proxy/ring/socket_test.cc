@@ -33,6 +33,43 @@ TEST_CASE("bytes arrive as soon as there are any, then the end") {
   }(*loop, std::move(near), std::move(far)));
 }
 
+TEST_CASE("what is there already can be taken without waiting, and put back for the next receive") {
+  BOTH_BACK_ENDS(kind)
+  auto loop = make_loop(kind);
+  auto [near, far] = tcp_pair();
+  run(*loop, [](Loop& on, UniqueFd a, UniqueFd b) -> Task<void> {
+    Socket left(on, std::move(a));
+    Socket right(on, std::move(b));
+    CHECK(right.try_recv()->empty());
+    CHECK((co_await left.send(bytes(on, "first"))).has_value());
+    auto first = right.try_recv();
+    REQUIRE(first.has_value());
+    CHECK(text(*first) == "first");
+    CHECK((co_await left.send(bytes(on, " second"))).has_value());
+    left.shutdown_write();
+    right.unread(std::move(*first));
+    CHECK(text(*co_await right.recv()) == "first");
+    CHECK(text(*co_await right.recv()) == " second");
+    CHECK(right.try_recv()->empty());  // the end is told by recv() alone
+    CHECK((co_await right.recv())->empty());
+  }(*loop, std::move(near), std::move(far)));
+}
+
+TEST_CASE("try_recv tells that the peer has reset") {
+  BOTH_BACK_ENDS(kind)
+  auto loop = make_loop(kind);
+  auto [near, far] = tcp_pair();
+  reset_on_close(near.get());
+  near.reset();
+  run(*loop, [](Loop& on, UniqueFd b) -> Task<void> {
+    Socket right(on, std::move(b));
+    const auto got = right.try_recv();
+    REQUIRE_FALSE(got.has_value());
+    CHECK(got.error().value == ECONNRESET);
+    co_return;
+  }(*loop, std::move(far)));
+}
+
 TEST_CASE("connect reaches a listener, and names a refusal") {
   BOTH_BACK_ENDS(kind)
   auto loop = make_loop(kind);
