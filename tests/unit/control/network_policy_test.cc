@@ -266,10 +266,18 @@ TEST_CASE("asking for names needs no tunnel, unless the server that is asked is 
   CHECK(asking("to: [{podSelector: {}}], ").empty());
   CHECK(asking("to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: watch}}}], ").empty());
   CHECK(asking("to: [{namespaceSelector: {}}], ") == kEgress);
-  CHECK(named(to_backend(fmt::format("[{{{}}}]", kAsk))) == kIngress);  // whoever limits ingress to 53 serves there
+  // Who limits ingress to 53 serves names.
+  CHECK(named(to_backend(fmt::format("[{{from: [{{podSelector: {{}}}}], {}}}]", kAsk))) == kIngress);
+  CHECK(named(from_frontend("[{ports: [{port: 8080}]}, {}]")).empty());
 }
 
 TEST_CASE("a policy that can't be read whole is not judged, and holds nothing back") {
+  Parsed parsed = parse(cluster() + to_backend("[{ports: [{port: 8080}, {port: 70000}]}]"), "f.yaml", "default");
+  ObjectSet objects;
+  for (Object& object : parsed.objects) objects.put(std::move(object));
+  Books books;
+  CHECK(Compiler("node-a", books).compile(objects).findings.empty());
+
   CHECK(unreadable("{podSelector: {matchExpressions: [{key: a, operator: Is}]}}") ==
         "spec.podSelector.matchExpressions[0].operator: must be In, NotIn, Exists or DoesNotExist, not 'Is'");
   CHECK(unreadable("{podSelector: {matchExpressions: [{operator: Exists}]}}") ==
