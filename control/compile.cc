@@ -9,6 +9,7 @@
 #include "control/destination_rule.h"
 #include "control/endpoints.h"
 #include "control/findings.h"
+#include "control/network_policy.h"
 #include "control/peer_authentication.h"
 #include "control/pods.h"
 #include "control/protocol.h"
@@ -55,6 +56,7 @@ class Compilation {
 
   void check_references() {
     check_markers(objects_, result_.findings);
+    check_network_policies(objects_, pods_, result_.findings);
     if (!node_.empty() && !objects_.all<Node>().empty() && objects_.find<Node>({"", node_}) == nullptr) {
       result_.findings.push_back(
           make_finding(Severity::kWarning, {}, describe(Node::kKind, {"", node_}), "",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -43,6 +44,10 @@ v1::Finding finding_at(Severity severity, const Kind& object, const Place& place
                        std::string message) {
   return make_finding(severity, {object.meta.source.file, place.line}, describe(Kind::kKind, object.meta.name),
                       place.field + std::string(below), std::move(message));
+}
+
+inline bool holds_errors(std::span<const v1::Finding> findings) {
+  return std::ranges::any_of(findings, [](const v1::Finding& finding) { return finding.severity() == "error"; });
 }
 
 // By file and line, and in one order always: the findings of two runs can be compared.

@@ -151,6 +151,40 @@ constexpr Level kDestinationRule[] = {
     {"spec.trafficPolicy.loadBalancer", kLoadBalancer, kLoadBalancerNotYet},
 };
 
+constexpr std::string_view kLabelSelector = "matchExpressions matchLabels";
+constexpr std::string_view kLabelExpression = "key operator values";
+constexpr std::string_view kPolicyPort = "endPort port protocol";
+constexpr std::string_view kPolicyPeer = "ipBlock namespaceSelector podSelector";
+constexpr std::string_view kIpBlock = "cidr except";
+
+constexpr Level kNetworkPolicy[] = {
+    {"", kTop},
+    {"spec", "egress ingress podSelector policyTypes"},
+    {"spec.podSelector", kLabelSelector},
+    {"spec.podSelector.matchExpressions[]", kLabelExpression},
+    {"spec.podSelector.matchLabels", kAnyKey},
+    {"spec.ingress[]", "from ports"},
+    {"spec.ingress[].ports[]", kPolicyPort},
+    {"spec.ingress[].from[]", kPolicyPeer},
+    {"spec.ingress[].from[].ipBlock", kIpBlock},
+    {"spec.ingress[].from[].namespaceSelector", kLabelSelector},
+    {"spec.ingress[].from[].namespaceSelector.matchExpressions[]", kLabelExpression},
+    {"spec.ingress[].from[].namespaceSelector.matchLabels", kAnyKey},
+    {"spec.ingress[].from[].podSelector", kLabelSelector},
+    {"spec.ingress[].from[].podSelector.matchExpressions[]", kLabelExpression},
+    {"spec.ingress[].from[].podSelector.matchLabels", kAnyKey},
+    {"spec.egress[]", "ports to"},
+    {"spec.egress[].ports[]", kPolicyPort},
+    {"spec.egress[].to[]", kPolicyPeer},
+    {"spec.egress[].to[].ipBlock", kIpBlock},
+    {"spec.egress[].to[].namespaceSelector", kLabelSelector},
+    {"spec.egress[].to[].namespaceSelector.matchExpressions[]", kLabelExpression},
+    {"spec.egress[].to[].namespaceSelector.matchLabels", kAnyKey},
+    {"spec.egress[].to[].podSelector", kLabelSelector},
+    {"spec.egress[].to[].podSelector.matchExpressions[]", kLabelExpression},
+    {"spec.egress[].to[].podSelector.matchLabels", kAnyKey},
+};
+
 constexpr Level kMesh[] = {
     {"", kTop},
     {"spec", "certificateLifetime connectTimeout drainTimeout noProxyTimeout rootNamespace sameNode trustDomain"},
@@ -169,6 +203,7 @@ constexpr KindLevels kKinds[] = {
     {PeerAuthentication::kKind, kPeerAuthentication},
     {VirtualService::kKind, kVirtualService},
     {DestinationRule::kKind, kDestinationRule},
+    {NetworkPolicy::kKind, kNetworkPolicy},
     {Mesh::kKind, kMesh},
 };
 

@@ -21,6 +21,18 @@ bool selects(const Labels& wanted, const Labels& labels) {
   });
 }
 
+bool selects(const LabelSelector& wanted, const Labels& labels) {
+  using Operator = LabelExpression::Operator;
+  return selects(wanted.labels, labels) && std::ranges::all_of(wanted.expressions, [&](const LabelExpression& one) {
+           const auto label = labels.find(one.key);
+           const bool present = label != labels.end();
+           if (one.op == Operator::kExists) return present;
+           if (one.op == Operator::kDoesNotExist) return !present;
+           const bool listed = present && std::ranges::find(one.values, label->second) != one.values.end();
+           return listed == (one.op == Operator::kIn);
+         });
+}
+
 std::string describe(std::string_view kind, const Name& name) { return fmt::format("{} {}", kind, name.text()); }
 
 void ObjectSet::put(Object object) {

@@ -188,6 +188,48 @@ struct DestinationRule {
   std::vector<SubsetSpec> subsets;
 };
 
+// Kubernetes' form of a selector. Empty: it selects everything.
+struct LabelExpression {
+  enum class Operator : uint8_t { kIn, kNotIn, kExists, kDoesNotExist };
+  std::string key;
+  Operator op = Operator::kExists;
+  std::vector<std::string> values;
+};
+struct LabelSelector {
+  Labels labels;
+  std::vector<LabelExpression> expressions;
+};
+bool selects(const LabelSelector& wanted, const Labels& labels);
+
+struct PolicyPeer {
+  std::optional<LabelSelector> pods;        // absent: all of the namespaces
+  std::optional<LabelSelector> namespaces;  // absent: the policy's own
+  std::optional<Cidr> block;                // instead of both
+  std::vector<Cidr> except;                 // parts of the block
+};
+
+// TCP only. A name is the container's port of that name in the pod that is connected to.
+struct PolicyPort {
+  std::string name;
+  uint16_t first = 1;
+  uint16_t last = 65535;
+};
+
+struct PolicyRule {
+  std::vector<PolicyPeer> peers;  // none: everybody
+  bool all_ports = false;
+  std::vector<PolicyPort> ports;  // none, and not all: no TCP
+  Place ports_place;
+};
+
+struct NetworkPolicy {
+  static constexpr std::string_view kKind = "NetworkPolicy";
+  Meta meta;
+  LabelSelector pods;
+  std::optional<std::vector<PolicyRule>> ingress;  // absent: this direction is not limited; empty: nothing passes
+  std::optional<std::vector<PolicyRule>> egress;
+};
+
 struct Mesh {
   static constexpr std::string_view kKind = "Mesh";
   Meta meta;
@@ -195,7 +237,7 @@ struct Mesh {
 };
 
 using Object = std::variant<Namespace, Node, Pod, Service, EndpointSlice, PeerAuthentication, VirtualService,
-                            DestinationRule, Mesh>;
+                            DestinationRule, NetworkPolicy, Mesh>;
 
 inline const Meta& meta_of(const Object& object) {
   return std::visit([](const auto& some) -> const Meta& { return some.meta; }, object);
@@ -234,7 +276,7 @@ class ObjectSet {
  private:
   std::tuple<std::map<Name, Namespace>, std::map<Name, Node>, std::map<Name, Pod>, std::map<Name, Service>,
              std::map<Name, EndpointSlice>, std::map<Name, PeerAuthentication>, std::map<Name, VirtualService>,
-             std::map<Name, DestinationRule>, std::map<Name, Mesh>>
+             std::map<Name, DestinationRule>, std::map<Name, NetworkPolicy>, std::map<Name, Mesh>>
       kinds_;
 };
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "control/read_destination_rule.h"
+#include "control/read_network_policy.h"
 #include "control/read_virtual_service.h"
 #include "control/settings.h"
 
@@ -273,6 +274,7 @@ constexpr Reader kReaders[] = {
     {PeerAuthentication::kKind, "security.istio.io/v1 security.istio.io/v1beta1", false, read_peer_authentication},
     {VirtualService::kKind, kIstioNetworking, false, read_virtual_service},
     {DestinationRule::kKind, kIstioNetworking, false, read_destination_rule},
+    {NetworkPolicy::kKind, "networking.k8s.io/v1", false, read_network_policy},
     {Mesh::kKind, "leat.dev/v1alpha1", true, read_mesh},
 };
 

@@ -92,10 +92,6 @@ void read_conditions(const Field& field, v1::RouteMatch& match) {
   match.set_source_namespace(field["sourceNamespace"].text_or());
 }
 
-bool holds_errors(std::span<const v1::Finding> findings) {
-  return std::ranges::any_of(findings, [](const v1::Finding& finding) { return finding.severity() == "error"; });
-}
-
 // Whether any request is left that the route takes.
 bool read_matches(const Field& field, HttpRoute& route) {
   if (field.present() && !field.node().IsSequence()) {

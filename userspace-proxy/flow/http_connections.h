@@ -36,6 +36,7 @@ class HttpConnections {
       auto& to = all_.of(waits_ = what);
       to.splice(to.end(), from, position_);
       since_ = now;
+      overdue_ = false;
     }
     [[nodiscard]] bool overdue() const { return overdue_; }
 

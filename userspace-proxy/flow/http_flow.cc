@@ -102,12 +102,12 @@ ring::Task<bool> HttpFlow::serve(ring::Chain first) {
   place_.waits(Waits::kForNothing, worker_.loop.now());
   ++record_.requests;
 
-  Outcome<ResponseFlag> passed = std::unexpected(Reason::kBadRequest);
-  passed = valid ? co_await pass_on(exchange) : std::unexpected(valid.error());
+  Outcome<ResponseFlag> passed = std::unexpected(valid ? Reason::kNone : valid.error());
+  if (valid) passed = co_await pass_on(exchange);
   const ResponseFlag flag = passed ? *passed : co_await refuse(exchange, passed.error());
   account(exchange, flag, started);
   bytes_left_ = exchange.leaves_bytes();
-  co_return exchange.connection_goes_on();
+  co_return exchange.connection_goes_on() && verdict_ != Verdict::kReset;
 }
 
 // kClientReset: the client has left without a request.

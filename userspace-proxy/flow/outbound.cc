@@ -116,6 +116,7 @@ v1::Protocol look_up(const Mesh& mesh, FlowRecord& record) {
   if (!to) return v1::PROTOCOL_TCP;
   record.requested.ip = to->address;
   record.server = record.requested;
+  record.service = to->service;
   if (!to->service) return v1::PROTOCOL_TCP;
   const Service::Port* port = to->service->find_port(record.requested.port, !to->address.is_v4());
   return port ? port->protocol : v1::PROTOCOL_TCP;
