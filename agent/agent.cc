@@ -370,8 +370,13 @@ void Agent::rebuild_missing_listeners() {
   if (channel_->armed()) channel_->send_listeners();
 }
 
+// One timer, however often a proxy connects.
 void Agent::release_unclaimed_later() {
-  loop_->after(limits::kClaimDeadline, [this] { source_ids_.release_unclaimed(Clock::now()); });
+  if (claims_timer_ != 0) return;
+  claims_timer_ = loop_->after(limits::kClaimDeadline, [this] {
+    claims_timer_ = 0;
+    if (source_ids_.release_unclaimed(Clock::now())) release_unclaimed_later();
+  });
 }
 
 }  // namespace leat::agent

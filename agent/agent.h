@@ -104,6 +104,7 @@ class Agent {
   std::optional<std::chrono::system_clock::time_point> without_proxy_since_;
   EventLoop::TimerId no_proxy_timer_ = 0;
   EventLoop::TimerId listeners_timer_ = 0;
+  EventLoop::TimerId claims_timer_ = 0;
 
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Reconciler> reconciler_;

@@ -93,7 +93,7 @@ LeaseBook::Actions LeaseBook::advance(Time now) {
   if (!holder_.instance.empty() && holder_.deadline && now >= *holder_.deadline) {
     holder_.deadline.reset();
     if (holder_.last_connection) return {{Kind::kEnd, *holder_.last_connection, epoch_}};  // what follows is its exit
-    holder_ = {};  // the holder of the agent's former life did not come back; its listeners are nobody's by now
+    holder_ = {};  // the holder of the agent's former life did not come back, and nobody can end it
   }
   if (holder_.instance.empty()) {
     holder_ = Holder{

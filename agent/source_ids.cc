@@ -44,12 +44,16 @@ void SourceIds::claim_anew(const std::string& instance, Time until) {
     lease->second.claim_until = until;
 }
 
-void SourceIds::release_unclaimed(Time now) {
+bool SourceIds::release_unclaimed(Time now) {
+  bool more = false;
   for (auto lease = leases_.begin(); lease != leases_.end();) {
     const auto next = std::next(lease);
-    if (lease->second.claim_until && *lease->second.claim_until <= now) end(lease);
+    const auto until = lease->second.claim_until;
+    if (until && *until <= now) end(lease);
+    more |= until && *until > now;
     lease = next;
   }
+  return more;
 }
 
 void SourceIds::end(Leases::iterator lease) {

@@ -35,7 +35,8 @@ class SourceIds {
   void release_all(const std::string& instance);
   // The instance asks again for what it still uses; what it has not by then is no longer its.
   void claim_anew(const std::string& instance, Time until);
-  void release_unclaimed(Time now);
+  // True: others may still be claimed.
+  bool release_unclaimed(Time now);
 
   // What the kernel must be able to decode, by id.
   [[nodiscard]] std::vector<std::pair<uint32_t, IpAddress>> leased() const;

@@ -44,9 +44,9 @@ TEST_CASE("a proxy that connects anew keeps the ids that it asks for again, and 
   REQUIRE(ids.lease("j", "pod", forgotten));
   ids.claim_anew("i", kDeadline);
   REQUIRE(ids.lease("i", "pod", kClient));
-  ids.release_unclaimed(kDeadline - std::chrono::milliseconds(1));
+  CHECK(ids.release_unclaimed(kDeadline - std::chrono::milliseconds(1)));
   CHECK(ids.save() == "i pod 10.9.0.4\ni pod 10.9.0.5\nj pod 10.9.0.5\n");
-  ids.release_unclaimed(kDeadline);
+  CHECK_FALSE(ids.release_unclaimed(kDeadline));
   CHECK(ids.save() == "i pod 10.9.0.4\nj pod 10.9.0.5\n");
 }
 
