@@ -108,4 +108,10 @@ Result<void> PeerProcess::kill() const {
   return {};
 }
 
+std::string boot_id() {
+  std::string id = first_bytes_of("/proc/sys/kernel/random/boot_id");
+  while (id.ends_with('\n')) id.pop_back();
+  return id;
+}
+
 }  // namespace leat::agent

@@ -8,6 +8,7 @@
 #include <compare>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "common/result.h"
 #include "common/unique_fd.h"
@@ -18,7 +19,7 @@ class PeerProcess {
  public:
   // Never equal for two processes; equal for all connections of one process where the kernel lets that be known.
   struct Key {
-    uint64_t birth = 0;       // tells it from all that had its number before and will have it later; 0: unknown
+    uint64_t birth = 0;       // tells it from all that have its number before or after it in this boot; 0: unknown
     pid_t pid = 0;            // its number here, if it has one
     uint64_t connection = 0;  // where both are unknown, the connection stands for it
     auto operator<=>(const Key&) const = default;
@@ -44,5 +45,9 @@ class PeerProcess {
   UniqueFd pidfd_;
   Key key_;
 };
+
+// Names the time since the machine was started, which begins to count processes anew: what is remembered of them beyond
+// it is another's.
+std::string boot_id();
 
 }  // namespace leat::agent
