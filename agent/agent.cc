@@ -143,14 +143,18 @@ Result<Agent::FormerLease> Agent::read_lease() const {
   unsigned long long epoch = 0;
   char instance[limits::kMaxTextBytes + 1] = {};
   int pid = 0;
-  unsigned long long inode = 0;  // not there: written by an agent that did not know it
+  unsigned long long birth = 0;  // this and the next are not there: written by an agent that did not know them
+  char boot[64] = {};
   static_assert(limits::kMaxTextBytes == 256);
-  if (std::sscanf(text->c_str(), "%llu %256s %d %llu", &epoch, instance, &pid, &inode) < 3) {
+  if (std::sscanf(text->c_str(), "%llu %256s %d %llu %63s", &epoch, instance, &pid, &birth, boot) < 3) {
     return fail(ErrorCode::kInvalid, "{}/{} can't be read; remove it while no proxy runs", config_.state, kLeaseFile);
   }
+  FormerLease former{.epoch = epoch, .instance = instance, .process = {}};
+  const bool machine_was_restarted = *boot && boot != boot_id();
   // Process 0 is one of another pid namespace, which can't be asked.
-  const bool may_live = pid == 0 || kill(pid, 0) == 0;
-  return FormerLease{.epoch = epoch, .instance = may_live ? instance : "", .process = PeerProcess::find(pid, inode)};
+  if (machine_was_restarted || (pid != 0 && kill(pid, 0) != 0)) former.instance.clear();
+  if (boot == boot_id()) former.process = PeerProcess::find(pid, birth);
+  return former;
 }
 
 Result<void> Agent::save_books() {
@@ -313,7 +317,7 @@ void Agent::answer_source_ids() {
 // ---------------------------------------------------------------- proxies come and go
 
 void Agent::on_granted(uint64_t epoch, const std::string& instance, pid_t pid, const PeerProcess::Key& process) {
-  const std::string lease = fmt::format("{} {} {} {}\n", epoch, instance, pid, process.inode);
+  const std::string lease = fmt::format("{} {} {} {} {}\n", epoch, instance, pid, process.birth, boot_id());
   if (const auto saved = state_.write(kLeaseFile, lease); !saved) {
     log::error("a restarted agent will not know who is armed: {}", saved.error().message);
   }

@@ -8,6 +8,7 @@
 #include <compare>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "common/result.h"
 #include "common/unique_fd.h"
@@ -18,21 +19,21 @@ class PeerProcess {
  public:
   // Never equal for two processes; equal for all connections of one process where the kernel lets that be known.
   struct Key {
-    uint64_t inode = 0;       // of its pidfd, which is never used twice while the machine is up (Linux 6.9); else
-    pid_t pid = 0;            // its number here, if it has one; else
-    uint64_t connection = 0;  // the connection stands for it
+    uint64_t birth = 0;       // tells it from all that have its number before or after it in this boot; 0: unknown
+    pid_t pid = 0;            // its number here, if it has one
+    uint64_t connection = 0;  // where both are unknown, the connection stands for it
     auto operator<=>(const Key&) const = default;
   };
 
   // The process that called connect(). `connection`: a number that no other connection has.
   static PeerProcess of(int socket, uint64_t connection);
-  // The process that had this number and pidfd inode in the agent's former life, if it lives. Nothing where that can't
-  // be known: another process must not be taken for it.
-  static std::optional<PeerProcess> find(pid_t pid, uint64_t inode);
+  // The process that had this number and birth in the agent's former life, if it lives. Nothing where that can't be
+  // known: another process must not be taken for it.
+  static std::optional<PeerProcess> find(pid_t pid, uint64_t birth);
 
   [[nodiscard]] const Key& key() const { return key_; }
-  [[nodiscard]] pid_t pid() const { return pid_; }             // 0: it has none here
-  [[nodiscard]] uint64_t inode() const { return key_.inode; }  // 0: unknown
+  [[nodiscard]] pid_t pid() const { return key_.pid; }         // 0: it has none here
+  [[nodiscard]] uint64_t birth() const { return key_.birth; }  // 0: unknown
   // Readable when it has ended; -1 where the kernel gives no handle.
   [[nodiscard]] int exit_fd() const { return pidfd_.get(); }
   // SIGKILL. An error where it is out of reach: it has no handle, or is of another pid namespace.
@@ -41,9 +42,12 @@ class PeerProcess {
  private:
   PeerProcess(pid_t pid, UniqueFd pidfd, uint64_t connection);
 
-  pid_t pid_;
   UniqueFd pidfd_;
   Key key_;
 };
+
+// Names the time since the machine was started, which begins to count processes anew: what is remembered of them beyond
+// it is another's.
+std::string boot_id();
 
 }  // namespace leat::agent

@@ -86,15 +86,23 @@ static __always_inline bool network_excluded(__u32 pod, __u32 direction, const s
   return bpf_map_lookup_elem(&excluded_networks, &key) != NULL;
 }
 
+// The word of `ports` that has this port's bit. The bound is told anew: kernels that do not follow a value through a
+// change of its byte order (6.1 does not) take a port's for any number, and refuse the program.
+static __always_inline __u64* word_of(struct leat_ports* ports, __u16 port) {
+  __u32 bounded = port;
+  barrier_var(bounded);  // else the compiler, which knows that a port has 16 bits, leaves the mask out
+  return &ports->word[(bounded & 0xffff) / 64];
+}
+
 static __always_inline void remember_port(__u64 netns_cookie, __u16 port) {
   struct leat_ports* ports = bpf_map_lookup_elem(&proxy_ports, &netns_cookie);
   if (!ports) return;
-  __u64* word = &ports->word[port / 64];
+  __u64* word = word_of(ports, port);
   __u64 bit = 1ULL << (port % 64);
   if (!(*word & bit)) __sync_fetch_and_or(word, bit);
 }
 
 static __always_inline bool is_port_of_proxy(__u64 netns_cookie, __u16 port) {
   struct leat_ports* ports = bpf_map_lookup_elem(&proxy_ports, &netns_cookie);
-  return ports && (ports->word[port / 64] & (1ULL << (port % 64)));
+  return ports && (*word_of(ports, port) & (1ULL << (port % 64)));
 }

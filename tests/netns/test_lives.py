@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import statistics
+import subprocess
 import time
 from pathlib import Path
 
@@ -159,6 +160,22 @@ def test_a_proxy_that_hangs_while_the_agent_restarts_is_ended_and_the_next_one_s
     wait_for(lambda: Path(f"/proc/{worker}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z", "the hung process has ended")
     assert loaded.ask(10)["failed"] == {}
     hung.kill()
+
+
+def test_a_process_that_has_the_former_proxys_number_after_a_restart_of_the_machine_is_left_alone(loaded):
+    """Numbers, and the inodes of pidfds, are given out anew then: often the same to another. The boot is remembered with them."""
+    loaded.a.agent.kill()
+    loaded.a.kill_proxies()
+    stranger = subprocess.Popen(["sleep", "60"])
+    lease = loaded.a.state / "lease"
+    epoch, instance, *_ = lease.read_text().split()
+    birth = os.fstat(os.pidfd_open(stranger.pid)).st_ino
+    lease.write_text(f"{epoch} {instance} {stranger.pid} {birth} 00000000-0000-0000-0000-000000000000\n")
+    loaded.a.start_agent()
+    loaded.a.start_proxy().expect("armed")
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
 
 
 def test_a_proxy_that_hangs_out_of_the_agents_reach_loses_its_listeners_and_the_next_one_serves(loaded):

@@ -93,18 +93,18 @@ TEST_CASE("a process is ended, and its end is seen") {
   CHECK(ended(process));
 }
 
-TEST_CASE("a process is found again by its number and inode, and none is by those of another") {
+TEST_CASE("a process is found again by its number and birth, and none is by those of another") {
   Peers peers;
   const auto first = peers.start(1);
   const auto second = peers.start(1);
   const PeerProcess process = PeerProcess::of(first[0].get(), 1);
-  if (process.inode() == 0) return;  // before Linux 6.9 nothing is found, and nothing must be
-  const auto found = PeerProcess::find(process.pid(), process.inode());
+  REQUIRE(process.birth() != 0);
+  const auto found = PeerProcess::find(process.pid(), process.birth());
   REQUIRE(found);
   CHECK(found->key() == process.key());
-  CHECK_FALSE(PeerProcess::find(PeerProcess::of(second[0].get(), 2).pid(), process.inode()));
+  CHECK_FALSE(PeerProcess::find(PeerProcess::of(second[0].get(), 2).pid(), process.birth()));
   CHECK_FALSE(PeerProcess::find(process.pid(), 0));
-  CHECK_FALSE(PeerProcess::find(0, process.inode()));
+  CHECK_FALSE(PeerProcess::find(0, process.birth()));
 }
 
 TEST_CASE(
@@ -116,7 +116,7 @@ TEST_CASE(
   CHECK(in_another_pid_namespace([&] {
     const PeerProcess one = PeerProcess::of(first[0].get(), 1), again = PeerProcess::of(first[1].get(), 2),
                       other = PeerProcess::of(second[0].get(), 3);
-    const bool known = one.inode() != 0;  // else each connection stands for a process of its own
+    const bool known = one.birth() != 0;  // else each connection stands for a process of its own
     return one.pid() == 0 && other.pid() == 0 && one.key() != other.key() && (one.key() == again.key()) == known &&
            !one.kill();
   }));
