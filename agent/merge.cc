@@ -20,6 +20,17 @@ void name_silent(const ProxyChannel::Answers& answers, v1::ApiReply& reply) {
   }
 }
 
+// Histograms of equal bounds only: a proxy of another version may have others.
+void add(const v1::Counter& counter, v1::Counter& sum) {
+  sum.set_value(sum.value() + counter.value());
+  const v1::Histogram& more = counter.histogram();
+  if (!counter.has_histogram()) return;
+  v1::Histogram& total = *sum.mutable_histogram();
+  if (!std::ranges::equal(more.bounds(), total.bounds()) || more.counts_size() != total.counts_size()) return;
+  total.set_sum(total.sum() + more.sum());
+  for (int i = 0; i < more.counts_size(); ++i) total.set_counts(i, total.counts(i) + more.counts(i));
+}
+
 }  // namespace
 
 void add_error(v1::ApiReply& reply, const std::string& sentence) {
@@ -53,7 +64,7 @@ void merge_stats(const ProxyChannel::Answers& answers, v1::ApiReply& reply) {
     for (const v1::Counter& counter : message.stats_reply().counters()) {
       auto [sum, is_new] =
           counters.try_emplace({counter.name(), {counter.labels().begin(), counter.labels().end()}}, counter);
-      if (!is_new) sum->second.set_value(sum->second.value() + counter.value());
+      if (!is_new) add(counter, sum->second);
     }
   }
   for (const auto& [identity, certificate] : certificates) *reply.add_certificates() = *certificate;

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Leat beside HAProxy and beside nothing, on this machine, in one interleaved run. ./dev bench calls it. Prints markdown, and keeps it
+"""Leat beside HAProxy, Envoy and nothing, on this machine, in one interleaved run. ./dev bench calls it. Prints markdown, and keeps it
 beside the raw samples.
 
     bench.py                                        everything, about half an hour

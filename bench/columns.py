@@ -3,6 +3,7 @@ and stay up, so that rounds can go A, B, C, A, B, C."""
 import json
 from dataclasses import dataclass, field
 
+import envoy
 import haproxy
 import leat
 from cpus import proxy_side
@@ -18,12 +19,13 @@ class Column:
     what: str
     client: object            # the pod that the load runs in
     address: str
-    backend: Process
+    backends: list            # the servers' programs
     base_port: int = BASE_PORT
     proxies: list = field(default_factory=list)  # cgroups; their CPU and memory are the column's
     agents: list = field(default_factory=list)   # cgroups; told apart: they carry no byte
     captured: bool = False    # each connection meets a proxy inside the client's namespace
     wire: object = None       # called: a capture of the link that must carry TLS only
+    counted: object = None    # called: how many HTTP requests went to each of the servers, as its proxy counts them
 
 
 @dataclass
@@ -64,18 +66,18 @@ def _plain(lab, tools):
     """No Leat anywhere: nothing at all between client and server, and one HAProxy on the node."""
     node = lab.add_node("plain")
     client, server, backend = _pods(node, tools)
-    yield Column("none", "no mesh, no proxy", client, server.ipv4, backend)
+    yield Column("none", "no mesh, no proxy", client, server.ipv4, [backend])
     with proxy_side():
-        program, cgroup = haproxy.start(node, server.ipv4, BASE_PORT, services=5)
+        program, cgroup = haproxy.start(node, [server.ipv4], range(BASE_PORT, BASE_PORT + 5))
     _await_answer(tools, client, node.gateway4, haproxy.BASE_PORT, [program])
-    yield Column("haproxy-tcp", "one HAProxy on the node, TCP mode, one thread, plaintext", client, node.gateway4, backend,
+    yield Column("haproxy-tcp", "one HAProxy on the node, TCP mode, one thread, plaintext", client, node.gateway4, [backend],
                  base_port=haproxy.BASE_PORT, proxies=[cgroup])
 
 
 def _control(lab, tools):
     """The same as `none`, on a node of its own: what two equal things differ by here."""
     client, server, backend = _pods(lab.add_node("control"), tools)
-    yield Column("none-again", "like `none`, on another node: what the method takes for a difference", client, server.ipv4, backend)
+    yield Column("none-again", "like `none`, on another node: what the method takes for a difference", client, server.ipv4, [backend])
 
 
 def _same_node(lab, tools):
@@ -83,7 +85,7 @@ def _same_node(lab, tools):
     client, server, backend = _pods(node, tools, namespace="bench")
     address = leat.start(lab, [node], client, server, same_node="proxy")
     _await_answer(tools, client, address, BASE_PORT, [node.agent, node.proxy])
-    yield Column("leat-same-node", "Leat, both pods on one node, `sameNode: proxy`: one hop, plaintext", client, address, backend,
+    yield Column("leat-same-node", "Leat, both pods on one node, `sameNode: proxy`: one hop, plaintext", client, address, [backend],
                  proxies=[node.proxy_cgroup], agents=[node.agent_cgroup], captured=True)
 
 
@@ -94,11 +96,11 @@ def _direct(lab, tools):
     outside_client, outside_server, outside_backend = _pods(node, tools, namespace="outside")
     address = leat.start(lab, [node], client, server, same_node="direct")
     _await_answer(tools, client, address, BASE_PORT, [node.agent, node.proxy])
-    yield Column("leat-direct", "Leat, both pods on one node, application to application in the kernel", client, address, backend,
+    yield Column("leat-direct", "Leat, both pods on one node, application to application in the kernel", client, address, [backend],
                  agents=[node.agent_cgroup])
-    yield Column("untouched", "Leat on the node, neither pod in the mesh", outside_client, outside_server.ipv4, outside_backend)
+    yield Column("untouched", "Leat on the node, neither pod in the mesh", outside_client, outside_server.ipv4, [outside_backend])
     yield Column("untouched-outbound", "Leat on the node, a pod in the mesh calls one that is not", client, outside_server.ipv4,
-                 outside_backend)
+                 [outside_backend])
 
 
 def _pair(lab, tools):
@@ -107,13 +109,38 @@ def _pair(lab, tools):
     _, server, backend = _pods(far, tools, namespace="bench", client=False)
     address = leat.start(lab, [near, far], client, server, same_node="proxy")
     _await_answer(tools, client, address, BASE_PORT, [near.agent, near.proxy, far.agent, far.proxy])
-    yield Column("leat-pair", "Leat, two nodes, mutual TLS 1.3 between them: two hops, both counted", client, address, backend,
+    yield Column("leat-pair", "Leat, two nodes, mutual TLS 1.3 between them: two hops, both counted", client, address, [backend],
                  proxies=[near.proxy_cgroup, far.proxy_cgroup], agents=[near.agent_cgroup, far.agent_cgroup], captured=True,
                  wire=lambda: near.wire_to(far))
 
 
+def _http(peer, what):
+    """A peer that routes HTTP: on a node of its own, between a client and two servers."""
+    def start(lab, tools):
+        node = lab.add_node(peer.__name__)
+        client, servers, backends = _split_pods(node, tools)
+        with proxy_side():
+            program, cgroup = peer.start(node, [server.ipv4 for server in servers], range(BASE_PORT, BASE_PORT + 2), http=True)
+        _await_answer(tools, client, node.gateway4, peer.BASE_PORT, [program])
+        yield Column(f"{peer.__name__}-http", what, client, node.gateway4, backends, base_port=peer.BASE_PORT, proxies=[cgroup])
+    return start
+
+
+def _leat_http(lab, tools):
+    node = lab.add_node("http")
+    client, servers, backends = _split_pods(node, tools, namespace="bench")
+    address = leat.start(lab, [node], client, *servers, same_node="proxy", http=BASE_PORT)
+    _await_answer(tools, client, address, BASE_PORT, [node.agent, node.proxy])
+    yield Column("leat-http", "Leat, pods on one node, `sameNode: proxy`: one hop, plaintext, HTTP routed 90/10 to two subsets, metrics on",
+                 client, address, backends, proxies=[node.proxy_cgroup], agents=[node.agent_cgroup], captured=True,
+                 counted=lambda: leat.requests_by_version(node))
+
+
 _GROUPS = ((("none", "haproxy-tcp"), _plain), (("none-again",), _control), (("leat-same-node",), _same_node),
-           (("leat-direct", "untouched", "untouched-outbound"), _direct), (("leat-pair",), _pair))
+           (("leat-direct", "untouched", "untouched-outbound"), _direct), (("leat-pair",), _pair),
+           (("haproxy-http",), _http(haproxy, "one HAProxy on the node, HTTP mode, one thread, plaintext, two servers of weights 90 and 10")),
+           (("envoy-http",), _http(envoy, "one Envoy on the node, router only, one thread, plaintext, two clusters of weights 90 and 10")),
+           (("leat-http",), _leat_http))
 NAMES = [name for names, _ in _GROUPS for name in names]
 
 
@@ -125,6 +152,14 @@ def _pods(node, tools, namespace="default", client=True, server=True):
         pod.sysctl(**_PORTS)
     backend = made[1].start([tools.find("bench_backend"), BASE_PORT]).expect("serving") if server else None
     return (*made, backend)
+
+
+def _split_pods(node, tools, namespace="default"):
+    """(client, servers, the servers' programs): two servers, to split requests between."""
+    client, first, backend = _pods(node, tools, namespace)
+    second = node.add_pod(f"other-{namespace}", namespace)
+    second.sysctl(**_PORTS)
+    return client, [first, second], [backend, second.start([tools.find("bench_backend"), BASE_PORT]).expect("serving")]
 
 
 def _await_answer(tools, client, address, base_port, programs):

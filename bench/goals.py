@@ -21,15 +21,15 @@ def judge(results):
     return [(goal, *(goal.judge(results) or (None, None))) for goal in GOALS]
 
 
-def _ratio(text, column, scenario, metric, limit, at_least=False):
-    """The median of the paired ratios to the scenario's baseline."""
+def _ratio(text, column, scenario, metric, limit, at_least=False, peer=None):
+    """The median of the paired ratios to the scenario's baseline, or to another peer."""
     def judged(results):
-        ratios = _ratios(results, column, scenario, metric)
+        ratios = _ratios(results, column, scenario, metric, peer)
         if not ratios:
             return None
         middle = statistics.median(ratios)
         return f"{middle:.2f} ({min(ratios):.2f}–{max(ratios):.2f})", middle >= limit if at_least else middle <= limit
-    return Goal(text, f"{'≥' if at_least else '≤'} {limit:.1f} × HAProxy", judged)
+    return Goal(text, f"{'≥' if at_least else '≤'} {limit} × {'Envoy' if peer else 'HAProxy'}", judged)
 
 
 def _same(text, column, scenario, metric):
@@ -66,9 +66,9 @@ def _resting(text, column, limit_mb):
     return Goal(text, f"≤ {limit_mb} MB", judged)
 
 
-def _ratios(results, column, scenario, metric):
+def _ratios(results, column, scenario, metric, peer=None):
     scenario = BY_NAME[scenario]
-    return stats.paired(results.series(scenario, column, metric), results.series(scenario, scenario.baseline, metric))
+    return stats.paired(results.series(scenario, column, metric), results.series(scenario, peer or scenario.baseline, metric))
 
 
 GOALS = (
@@ -80,6 +80,10 @@ GOALS = (
     _ratio("Encrypted pair: Gbit/s down, one connection", "leat-pair", "bulk-down-1", GBIT, 0.7, at_least=True),
     _ratio("Encrypted pair at 3,000 requests/s: CPU a request", "leat-pair", "rate-3000", CPU, 1.3),
     _ratio("Encrypted pair at 3,000 requests/s: p99", "leat-pair", "rate-3000", P99, 1.0),
+    _ratio("HTTP hop, split 90/10: CPU a request", "leat-http", "http-hop", CPU, 0.9),
+    _ratio("HTTP hop, split 90/10: CPU a request, beside Envoy", "leat-http", "http-hop", CPU, 0.33, peer="envoy-http"),
+    _ratio("HTTP hop at 3,000 requests/s: p50", "leat-http", "http-hop-rate-3000", P50, 1.0),
+    _ratio("HTTP hop at 3,000 requests/s: p99", "leat-http", "http-hop-rate-3000", P99, 1.0),
     _same("Kernel-direct: latency, p50", "leat-direct", "parity-latency", P50),
     _same("Kernel-direct: requests a second", "leat-direct", "parity-requests", RATE),
     _same("Kernel-direct: Gbit/s", "leat-direct", "parity-bulk", GBIT),

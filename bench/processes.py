@@ -35,7 +35,7 @@ class Look:
 def look(column):
     busy, steal = _cpus()
     return Look(time.monotonic(), _run_seconds(_pids(column.proxies)), _run_seconds(_pids(column.agents)),
-                _run_seconds([column.backend.pid]), busy, steal)
+                _run_seconds([backend.pid for backend in column.backends]), busy, steal)
 
 
 def memory_kb(cgroups):

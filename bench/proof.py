@@ -17,6 +17,8 @@ def check(tools, column):
     _check_capture(tools, column)
     if column.wire:
         _check_encryption(tools, column)
+    if column.counted:
+        _check_split(tools, column)
 
 
 def _check_capture(tools, column):
@@ -28,6 +30,16 @@ def _check_capture(tools, column):
     if column.captured != (each > 1.5):
         raise NotWhatItSays(f"{column.name}: {each:.1f} sockets a connection in the client's namespace: "
                             f"{'no proxy took it' if column.captured else 'a proxy took it'}")
+
+
+def _check_split(tools, column):
+    """Each request of the load is counted as HTTP, and the servers' shares are the weights."""
+    before = column.counted()
+    with Generator(tools, column, "http", HTTP, "--connections", 4, "--seconds", 0.5) as generator:
+        done = generator.finish()["done"]
+    counted = column.counted() - before
+    if sum(counted.values()) < done or not 0.85 < counted["v1"] / sum(counted.values()) < 0.95:
+        raise NotWhatItSays(f"{column.name}: {done} requests, counted {dict(counted)}")
 
 
 def _check_encryption(tools, column):

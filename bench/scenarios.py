@@ -51,6 +51,7 @@ class Scenario:
 
 PROXIED = ("none", "haproxy-tcp", "leat-same-node", "leat-pair")
 ALL = (*PROXIED, "leat-direct")
+ROUTED = ("haproxy-http", "envoy-http", "leat-http")
 UNPROXIED = ("none", "none-again", "leat-direct", "untouched", "untouched-outbound")
 _NEW = ("--server-closes",)  # else the client's ports run out into TIME_WAIT, and one run disturbs the next
 
@@ -66,6 +67,10 @@ def _parity(name, title, mode, port, metrics, *options):
     return Scenario(name, title, mode, port, metrics, UNPROXIED, options, "none", parity=True)
 
 
+def _routed(name, title, mode, metrics, *options):
+    return Scenario(name, title, mode, HTTP, metrics, ROUTED, ("--connections", 64, *options), "haproxy-http")
+
+
 SCENARIOS = (
     Scenario("http-64", "HTTP/1.1 keep-alive, 1 KiB, closed loop, 64 connections", "http", HTTP, (CPU, RATE, P50, P99), ALL,
              ("--connections", 64)),
@@ -74,6 +79,9 @@ SCENARIOS = (
     Scenario("newconn", "One request a connection, 16 at once, latency from connect() to the whole answer", "newconn", HTTP,
              (CPU, AGENT_CPU, RATE, P50), ALL, ("--connections", 16, *_NEW)),
     Scenario("dial", "Connect and first byte, one at a time", "dial", ECHO_ONCE, (P50, P99, CPU), ALL, _NEW),
+    _routed("http-hop", "HTTP routed 90/10 by one proxy: keep-alive, 1 KiB, closed loop, 64 connections", "http", (CPU, RATE, P50, P99)),
+    _routed("http-hop-rate-3000", "HTTP routed 90/10 by one proxy: open loop, 3,000 requests/s on 64 connections, latency from the scheduled "
+            "instant", "rate", (CPU, P50, P99), "--rate", 3000),
     _bulk("up", 1), _bulk("down", 1), _bulk("up", 8), _bulk("down", 8),
     _parity("parity-latency", "Parity: one keep-alive connection, closed loop", "http", HTTP, (P50, RATE), "--connections", 1),
     _parity("parity-requests", "Parity: 64 keep-alive connections, closed loop", "http", HTTP, (RATE, APPLICATION_CPU), "--connections", 64),

@@ -17,6 +17,8 @@
 #include "cli/help.h"
 #include "cli/lint.h"
 #include "cli/output.h"
+#include "cli/prometheus.h"
+#include "cli/routes_view.h"
 #include "cli/uninstall.h"
 #include "cli/views.h"
 #include "control/field.h"
@@ -29,7 +31,7 @@ constexpr std::chrono::milliseconds kFollowInterval{500};
 
 struct Options {
   std::string agent = kDefaultSocket;
-  std::string output = "table";
+  std::string output;  // as given; empty: the command's own
   FlowFilter filter;
   std::string since;
   bool closed = false;
@@ -70,6 +72,10 @@ Result<v1::ApiReply> ask_agent(const Options& options, const v1::ApiRequest& req
   return client.ask(request);
 }
 
+void say_what_is_missing(const v1::ApiReply& reply) {
+  if (!reply.error().empty()) complain(fmt::format("the answer is not complete: {}", reply.error()));
+}
+
 // Asks, prints what `view` makes of the answer, and says on stderr what is missing from it.
 int show(const Options& options, const v1::ApiRequest& request,
          const std::function<View(const v1::ApiReply&, bool wide)>& view) {
@@ -78,7 +84,7 @@ int show(const Options& options, const v1::ApiRequest& request,
   const Output output = output_of(options);
   const View shown = view(*reply, output.format == Format::kWide);
   print(render(output, shown.table, shown.list));
-  if (!reply->error().empty()) complain(fmt::format("the answer is not complete: {}", reply->error()));
+  say_what_is_missing(*reply);
   return kOk;
 }
 
@@ -156,7 +162,7 @@ int run_flows(Options options) {
   if (!reply) return unreachable(options, reply.error());
   const std::vector<v1::Flow> flows = matching(*reply, options.filter);
   print(render(output, flow_table(flows, output.format == Format::kWide, now_ms()), flows_json(flows)));
-  if (!reply->error().empty()) complain(fmt::format("the answer is not complete: {}", reply->error()));
+  say_what_is_missing(*reply);
   return kOk;
 }
 
@@ -172,6 +178,12 @@ int run_services(const Options& options) {
   v1::ApiRequest request;
   request.mutable_services();
   return show(options, request, services_view);
+}
+
+int run_routes(const Options& options) {
+  v1::ApiRequest request;
+  request.mutable_services();
+  return show(options, request, routes_view);
 }
 
 int run_certificates(const Options& options) {
@@ -195,6 +207,13 @@ int run_check(const Options& options) {
 int run_metrics(const Options& options) {
   v1::ApiRequest request;
   request.mutable_stats();
+  if (options.output.empty()) {
+    const Result<v1::ApiReply> reply = ask_agent(options, request);
+    if (!reply) return unreachable(options, reply.error());
+    print(prometheus_text(*reply));
+    say_what_is_missing(*reply);
+    return kOk;
+  }
   return show(options, request, [](const v1::ApiReply& reply, bool) { return counters_view(reply); });
 }
 
@@ -264,12 +283,16 @@ int run(int argc, char** argv) {
                  [&] { return run_pods(options); }));
   add_output(add("services", "leat services", "Services in the mesh and their endpoints.",
                  [&] { return run_services(options); }));
+  add_output(add("routes", "leat routes -o wide",
+                 "HTTP routes: what they take, where they lead by which share, and the line that each comes from.",
+                 [&] { return run_routes(options); }));
   add_output(
       add("certs", "leat certs", "Certificates of this node's workloads.", [&] { return run_certificates(options); }));
   add_output(add("check", "leat check && echo healthy",
                  "Every prerequisite, hook, map and age, with the cure of what is wrong. Exit 1: something is.",
                  [&] { return run_check(options); }));
-  add_output(add("metrics", "leat metrics -o json", "Counters of agent, kernel and proxy.",
+  add_output(add("metrics", "leat metrics | grep istio_requests_total",
+                 "Counters of agent, kernel and proxy, as Prometheus reads them; with -o in another form.",
                  [&] { return run_metrics(options); }));
 
   CLI::App* lint_command = add("lint", "leat lint manifests/",

@@ -37,6 +37,17 @@ std::string_view mtls_text(v1::MtlsMode mode) {
   }
 }
 
+std::string_view protocol_text(v1::Protocol protocol) {
+  switch (protocol) {
+    case v1::PROTOCOL_HTTP:
+      return "http";
+    case v1::PROTOCOL_DETECT:
+      return "detect";
+    default:
+      return "tcp";
+  }
+}
+
 std::string_view balancing_text(v1::LoadBalancing balancing) {
   switch (balancing) {
     case v1::LB_ROUND_ROBIN:

@@ -14,6 +14,7 @@ std::string or_dash(std::string_view text);
 // "shop/backend" of "spiffe://cluster.local/ns/shop/sa/backend"; any other identity as it is.
 std::string short_identity(std::string_view identity);
 std::string_view mtls_text(v1::MtlsMode mode);
+std::string_view protocol_text(v1::Protocol protocol);
 std::string_view balancing_text(v1::LoadBalancing balancing);
 
 }  // namespace leat::cli

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "cli/prometheus.h"
 #include "cli/text.h"
 #include "cli/units.h"
 
@@ -85,7 +86,10 @@ Json service_json(const v1::Service& service, const Workloads& workloads,
                   const std::vector<const v1::Alias*>& aliases) {
   Json ports = Json::array();
   for (const auto& port : service.ports())
-    ports.push_back({{"port", port.port()}, {"name", port.name()}, {"appProtocol", port.app_protocol()}});
+    ports.push_back({{"port", port.port()},
+                     {"name", port.name()},
+                     {"appProtocol", port.app_protocol()},
+                     {"protocol", protocol_text(port.protocol())}});
   Json endpoints = Json::array();
   for (const auto& endpoint : service.endpoints()) {
     const auto workload = workloads.find(endpoint.workload_uid());
@@ -160,6 +164,27 @@ Row service_row(const v1::Service& service, const Workloads& workloads, bool wid
 Json number(double value) {
   const auto whole = static_cast<int64_t>(value);
   return static_cast<double>(whole) == value ? Json(whole) : Json(value);
+}
+
+std::string value_text(const v1::Counter& counter) {
+  if (!counter.has_histogram()) return fmt::format("{}", counter.value());
+  return fmt::format("{} values, sum {}", Buckets(counter.histogram()).total, counter.histogram().sum());
+}
+
+Json counter_json(const v1::Counter& counter) {
+  Json json = {{"name", counter.name()}, {"labels", ordered(counter.labels())}};
+  if (!counter.has_histogram()) {
+    json["value"] = number(counter.value());
+    json["gauge"] = counter.gauge();
+    return json;
+  }
+  const Buckets buckets(counter.histogram());
+  Json listed = Json::array();
+  for (const auto& [bound, count] : buckets.cumulative) listed.push_back({{"le", number(bound)}, {"count", count}});
+  json["count"] = buckets.total;
+  json["sum"] = number(counter.histogram().sum());
+  json["buckets"] = std::move(listed);
+  return json;
 }
 
 Colour status_colour(const std::string& status) {
@@ -263,11 +288,8 @@ View counters_view(const v1::ApiReply& reply) {
   for (const v1::Counter& counter : sorted(reply.counters(), key_of)) {
     std::vector<std::string> labels;
     for (const auto& [name, value] : ordered(counter.labels())) labels.push_back(fmt::format("{}={}", name, value));
-    view.table.add({{counter.name(), joined(labels), fmt::format("{}", counter.value())}, ""});
-    view.list.push_back({{"name", counter.name()},
-                         {"labels", ordered(counter.labels())},
-                         {"value", number(counter.value())},
-                         {"gauge", counter.gauge()}});
+    view.table.add({{counter.name(), joined(labels), value_text(counter)}, ""});
+    view.list.push_back(counter_json(counter));
   }
   return view;
 }

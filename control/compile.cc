@@ -6,11 +6,15 @@
 
 #include <fmt/format.h>
 
+#include "control/destination_rule.h"
 #include "control/endpoints.h"
 #include "control/findings.h"
+#include "control/network_policy.h"
 #include "control/peer_authentication.h"
 #include "control/pods.h"
+#include "control/protocol.h"
 #include "control/settings.h"
+#include "control/virtual_service.h"
 
 namespace leat::control {
 namespace {
@@ -23,7 +27,13 @@ class Compilation {
  public:
   // `held`: the aliases of the compilation before; this one's afterwards.
   Compilation(const ObjectSet& objects, const std::string& node, Books& books, std::vector<AliasKey>& held)
-      : objects_(objects), node_(node), books_(books), held_before_(held), pods_(objects, result_.findings) {}
+      : objects_(objects),
+        node_(node),
+        books_(books),
+        held_before_(held),
+        pods_(objects, result_.findings),
+        rules_(objects, result_.findings),
+        routing_(objects, rules_, result_.findings) {}
 
   CompiledMesh run() {
     read_settings();
@@ -46,6 +56,7 @@ class Compilation {
 
   void check_references() {
     check_markers(objects_, result_.findings);
+    check_network_policies(objects_, pods_, result_.findings);
     if (!node_.empty() && !objects_.all<Node>().empty() && objects_.find<Node>({"", node_}) == nullptr) {
       result_.findings.push_back(
           make_finding(Severity::kWarning, {}, describe(Node::kKind, {"", node_}), "",
@@ -144,21 +155,27 @@ class Compilation {
       const bool in_mesh = std::ranges::any_of(endpoints, [this](const auto& entry) {
         return entry.second.pod != nullptr && is_captured(*entry.second.pod);
       });
-      if (in_mesh) add_service(service, endpoints);
+      // Requests to a routed Service are the proxy's work wherever its endpoints are. What a route leads to must be
+      // known too, and stays out of the way of who connects to it by itself.
+      const bool reached = in_mesh || routing_.routes(service);
+      if (reached || routing_.leads_to(name)) add_service(service, endpoints, reached);
     }
   }
 
-  void add_service(const Service& service, const ServiceEndpoints& endpoints) {
+  // `reached`: connections to its addresses are captured.
+  void add_service(const Service& service, const ServiceEndpoints& endpoints, bool reached) {
     v1::Service& model = *result_.mesh.add_services();
     model.set_namespace_(service.meta.name.ns);
     model.set_name(service.meta.name.name);
     model.set_headless(service.headless);
     model.set_load_balancing(read_balancing(service));
+    const bool routed = routing_.routes(service);
     for (const ServicePortSpec& port : service.ports) {
       v1::ServicePort& entry = *model.add_ports();
       entry.set_port(port.port);
       entry.set_name(port.name);
       entry.set_app_protocol(port.app_protocol);
+      entry.set_protocol(protocol_of(declared_protocol(port), routed));
     }
     for (const auto& [address, endpoint] : endpoints) {
       v1::Endpoint& entry = *model.add_endpoints();
@@ -172,13 +189,17 @@ class Compilation {
         port.set_target_port(target_port);
       }
     }
+    if (const DestinationRule* rule = rules_.of(service.meta.name))
+      apply_rule(*rule, endpoints, model, result_.findings);
+    routing_.add_tables(service, model, result_.findings);
+    if (!reached) return;
     for (const IpAddress& vip : service.vips) {
       if (!claim_vip(service, vip)) continue;
       model.add_vips(vip.wire());
       v1::Alias* alias = add_alias({vip, false}, true, PodSlots::kNone, service.meta.source);
       if (alias == nullptr) continue;
       alias->set_service(service.meta.name.text());
-      if (result_.plan.same_node == v1::SAME_NODE_DIRECT) plan_direct(service, vip, alias->id(), endpoints);
+      if (result_.plan.same_node == v1::SAME_NODE_DIRECT) plan_direct(service, model, vip, alias->id(), endpoints);
     }
   }
 
@@ -207,13 +228,16 @@ class Compilation {
     return added || refuse(Service::kKind, owner->second);
   }
 
-  // For each port: the ready endpoints that the kernel can serve by itself, and how many it can't.
-  void plan_direct(const Service& service, const IpAddress& vip, uint32_t alias_id, const ServiceEndpoints& endpoints) {
+  // For each port: the ready endpoints that the kernel can serve by itself, and how many it can't. A port that may
+  // carry HTTP has none: each request is the proxy's to place.
+  void plan_direct(const Service& service, const v1::Service& model, const IpAddress& vip, uint32_t alias_id,
+                   const ServiceEndpoints& endpoints) {
     std::optional<uint32_t> remote_alias_id;
-    for (const ServicePortSpec& port : service.ports) {
-      DirectService direct{.alias_id = alias_id, .port = port.port};
+    for (const v1::ServicePort& port : model.ports()) {
+      if (port.protocol() != v1::PROTOCOL_TCP) continue;
+      DirectService direct{.alias_id = alias_id, .port = static_cast<uint16_t>(port.port())};
       for (const auto& [address, endpoint] : endpoints) {
-        const auto target = endpoint.ports.find(port.port);
+        const auto target = endpoint.ports.find(direct.port);
         if (!endpoint.ready || target == endpoint.ports.end() || address.is_v4() != vip.is_v4()) continue;
         const uint32_t slot = endpoint.pod != nullptr ? slot_of(*endpoint.pod) : PodSlots::kNone;
         if (slot == PodSlots::kNone) {
@@ -296,6 +320,8 @@ class Compilation {
   std::vector<AliasKey>& held_before_;
   CompiledMesh result_;
   PodTable pods_;
+  DestinationRules rules_;
+  VirtualServices routing_;
   std::unordered_map<std::string, uint32_t> slots_;  // of local captured pods, by uid
   std::unordered_map<IpAddress, Name> vip_owners_;
   std::vector<AliasKey> held_;

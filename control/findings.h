@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -35,6 +36,18 @@ template <typename Kind>
 v1::Finding finding_on(Severity severity, const Kind& object, std::string field, std::string message) {
   return make_finding(severity, object.meta.source, describe(Kind::kKind, object.meta.name), std::move(field),
                       std::move(message));
+}
+
+// The same, about one place in it.
+template <typename Kind>
+v1::Finding finding_at(Severity severity, const Kind& object, const Place& place, std::string_view below,
+                       std::string message) {
+  return make_finding(severity, {object.meta.source.file, place.line}, describe(Kind::kKind, object.meta.name),
+                      place.field + std::string(below), std::move(message));
+}
+
+inline bool holds_errors(std::span<const v1::Finding> findings) {
+  return std::ranges::any_of(findings, [](const v1::Finding& finding) { return finding.severity() == "error"; });
 }
 
 // By file and line, and in one order always: the findings of two runs can be compared.

@@ -15,6 +15,7 @@ namespace {
 struct Level {
   std::string_view path;
   std::string_view fields;
+  std::string_view not_yet = "";  // fields that its project knows and Leat does not honour
 };
 
 constexpr std::string_view kTop = "apiVersion kind metadata spec status";
@@ -104,6 +105,86 @@ constexpr Level kPeerAuthentication[] = {
     {"spec.portLevelMtls.*", "mode"},
 };
 
+constexpr std::string_view kTextMatch = "exact prefix regex";
+
+constexpr Level kVirtualService[] = {
+    {"", kTop},
+    {"spec", "exportTo gateways hosts http", "tcp tls"},
+    {"spec.http[]", "match name route",
+     "corsPolicy delegate directResponse fault headers mirror mirrorPercent mirrorPercentage mirrors redirect retries "
+     "rewrite timeout"},
+    {"spec.http[].match[]",
+     "authority gateways headers ignoreUriCase method name port queryParams scheme sourceLabels sourceNamespace uri "
+     "withoutHeaders",
+     "statPrefix"},
+    {"spec.http[].match[].authority", kTextMatch},
+    {"spec.http[].match[].headers", kAnyKey},
+    {"spec.http[].match[].headers.*", kTextMatch},
+    {"spec.http[].match[].method", kTextMatch},
+    {"spec.http[].match[].queryParams", kAnyKey},
+    {"spec.http[].match[].queryParams.*", kTextMatch},
+    {"spec.http[].match[].scheme", kTextMatch},
+    {"spec.http[].match[].sourceLabels", kAnyKey},
+    {"spec.http[].match[].uri", kTextMatch},
+    {"spec.http[].match[].withoutHeaders", kAnyKey},
+    {"spec.http[].match[].withoutHeaders.*", kTextMatch},
+    {"spec.http[].route[]", "destination weight", "headers"},
+    {"spec.http[].route[].destination", "host port subset"},
+    {"spec.http[].route[].destination.port", "number"},
+};
+
+constexpr std::string_view kTrafficPolicy = "loadBalancer tls";
+constexpr std::string_view kTrafficPolicyNotYet =
+    "connectionPool outlierDetection portLevelSettings proxyProtocol retryBudget tunnel";
+constexpr std::string_view kLoadBalancer = "simple";
+constexpr std::string_view kLoadBalancerNotYet =
+    "consistentHash localityLbSetting warmup warmupDurationSecs zoneAwareLbSetting";
+
+constexpr Level kDestinationRule[] = {
+    {"", kTop},
+    {"spec", "exportTo host subsets trafficPolicy", "workloadSelector"},
+    {"spec.subsets[]", "labels name trafficPolicy"},
+    {"spec.subsets[].labels", kAnyKey},
+    {"spec.subsets[].trafficPolicy", kTrafficPolicy, kTrafficPolicyNotYet},
+    {"spec.subsets[].trafficPolicy.loadBalancer", kLoadBalancer, kLoadBalancerNotYet},
+    {"spec.trafficPolicy", kTrafficPolicy, kTrafficPolicyNotYet},
+    {"spec.trafficPolicy.loadBalancer", kLoadBalancer, kLoadBalancerNotYet},
+};
+
+constexpr std::string_view kLabelSelector = "matchExpressions matchLabels";
+constexpr std::string_view kLabelExpression = "key operator values";
+constexpr std::string_view kPolicyPort = "endPort port protocol";
+constexpr std::string_view kPolicyPeer = "ipBlock namespaceSelector podSelector";
+constexpr std::string_view kIpBlock = "cidr except";
+
+constexpr Level kNetworkPolicy[] = {
+    {"", kTop},
+    {"spec", "egress ingress podSelector policyTypes"},
+    {"spec.podSelector", kLabelSelector},
+    {"spec.podSelector.matchExpressions[]", kLabelExpression},
+    {"spec.podSelector.matchLabels", kAnyKey},
+    {"spec.ingress[]", "from ports"},
+    {"spec.ingress[].ports[]", kPolicyPort},
+    {"spec.ingress[].from[]", kPolicyPeer},
+    {"spec.ingress[].from[].ipBlock", kIpBlock},
+    {"spec.ingress[].from[].namespaceSelector", kLabelSelector},
+    {"spec.ingress[].from[].namespaceSelector.matchExpressions[]", kLabelExpression},
+    {"spec.ingress[].from[].namespaceSelector.matchLabels", kAnyKey},
+    {"spec.ingress[].from[].podSelector", kLabelSelector},
+    {"spec.ingress[].from[].podSelector.matchExpressions[]", kLabelExpression},
+    {"spec.ingress[].from[].podSelector.matchLabels", kAnyKey},
+    {"spec.egress[]", "ports to"},
+    {"spec.egress[].ports[]", kPolicyPort},
+    {"spec.egress[].to[]", kPolicyPeer},
+    {"spec.egress[].to[].ipBlock", kIpBlock},
+    {"spec.egress[].to[].namespaceSelector", kLabelSelector},
+    {"spec.egress[].to[].namespaceSelector.matchExpressions[]", kLabelExpression},
+    {"spec.egress[].to[].namespaceSelector.matchLabels", kAnyKey},
+    {"spec.egress[].to[].podSelector", kLabelSelector},
+    {"spec.egress[].to[].podSelector.matchExpressions[]", kLabelExpression},
+    {"spec.egress[].to[].podSelector.matchLabels", kAnyKey},
+};
+
 constexpr Level kMesh[] = {
     {"", kTop},
     {"spec", "certificateLifetime connectTimeout drainTimeout noProxyTimeout rootNamespace sameNode trustDomain"},
@@ -120,6 +201,9 @@ constexpr KindLevels kKinds[] = {
     {Service::kKind, kService},
     {EndpointSlice::kKind, kEndpointSlice},
     {PeerAuthentication::kKind, kPeerAuthentication},
+    {VirtualService::kKind, kVirtualService},
+    {DestinationRule::kKind, kDestinationRule},
+    {NetworkPolicy::kKind, kNetworkPolicy},
     {Mesh::kKind, kMesh},
 };
 
@@ -174,12 +258,18 @@ class Walk {
     const Level* level = find(path);
     if (level == nullptr) return;
     const bool any_key = level->fields == kAnyKey;
-    const std::vector<std::string_view> known = split_words(level->fields);
+    std::vector<std::string_view> known = split_words(level->fields);
+    const std::vector<std::string_view> not_yet = split_words(level->not_yet);
+    known.insert(known.end(), not_yet.begin(), not_yet.end());
     std::set<std::string> seen;
     for (const auto& [name, below] : mapping.entries()) {
       if (!seen.insert(name).second) below.error("given twice; the first one counts");
       if (!any_key && std::ranges::find(known, name) == known.end()) {
         below.error(unknown_field(name, known));
+        continue;
+      }
+      if (std::ranges::find(not_yet, name) != not_yet.end()) {
+        if (below.present()) below.warn("not supported yet; ignored");
         continue;
       }
       const std::string_view step = any_key ? kAnyKey : std::string_view(name);

@@ -49,6 +49,10 @@ struct Meta {
   Source source;
 };
 
+// Of two objects that say different things of the same, the older one holds. One without a date, as files written by
+// hand have it, is younger than one that has one; then the order of the names decides.
+bool is_older(const Meta& left, const Meta& right);
+
 // All of `wanted` are in `labels`.
 bool selects(const Labels& wanted, const Labels& labels);
 
@@ -134,13 +138,106 @@ struct PeerAuthentication {
   std::map<uint16_t, Mode> port_modes;  // by the application's port
 };
 
+// A place in an object that a finding can name later.
+struct Place {
+  std::string field;  // "spec.http[0].route[1]"
+  int line = 0;
+};
+
+struct RouteDestination {
+  std::string host;
+  std::string subset;
+  uint16_t port = 0;    // 0: not given
+  uint32_t weight = 0;  // a share, as it counts: the sum over a route is never 0
+  Place place;
+};
+
+struct HttpRoute {
+  std::string name;
+  std::vector<v1::RouteMatch> matches;  // none: every request
+  std::vector<RouteDestination> destinations;
+  Place place;
+};
+
+struct RouteHost {
+  std::string host;
+  Place place;
+};
+
+struct VirtualService {
+  static constexpr std::string_view kKind = "VirtualService";
+  Meta meta;
+  std::vector<RouteHost> hosts;
+  bool in_mesh = true;                                 // it holds for clients in the mesh, not (only) for gateways
+  std::optional<std::vector<std::string>> visible_to;  // namespaces, ascending; absent: all
+  std::vector<HttpRoute> http;
+};
+
+struct SubsetSpec {
+  std::string name;
+  Labels labels;
+  std::optional<v1::LoadBalancing> load_balancing;
+  Place place;
+};
+
+struct DestinationRule {
+  static constexpr std::string_view kKind = "DestinationRule";
+  Meta meta;
+  std::string host;
+  std::optional<v1::LoadBalancing> load_balancing;
+  std::vector<SubsetSpec> subsets;
+};
+
+// Kubernetes' form of a selector. Empty: it selects everything.
+struct LabelExpression {
+  enum class Operator : uint8_t { kIn, kNotIn, kExists, kDoesNotExist };
+  std::string key;
+  Operator op = Operator::kExists;
+  std::vector<std::string> values;
+};
+struct LabelSelector {
+  Labels labels;
+  std::vector<LabelExpression> expressions;
+};
+bool selects(const LabelSelector& wanted, const Labels& labels);
+
+struct PolicyPeer {
+  std::optional<LabelSelector> pods;        // absent: all of the namespaces
+  std::optional<LabelSelector> namespaces;  // absent: the policy's own
+  std::optional<Cidr> block;                // instead of both
+  std::vector<Cidr> except;                 // parts of the block
+};
+
+// TCP only. A name is the container's port of that name in the pod that is connected to.
+struct PolicyPort {
+  std::string name;
+  uint16_t first = 1;
+  uint16_t last = 65535;
+};
+
+struct PolicyRule {
+  std::vector<PolicyPeer> peers;  // none: everybody
+  bool all_ports = false;
+  std::vector<PolicyPort> ports;  // none, and not all: no TCP
+  Place ports_place;
+};
+
+struct NetworkPolicy {
+  static constexpr std::string_view kKind = "NetworkPolicy";
+  Meta meta;
+  LabelSelector pods;
+  std::optional<std::vector<PolicyRule>> ingress;  // absent: this direction is not limited; empty: nothing passes
+  std::optional<std::vector<PolicyRule>> egress;
+};
+
 struct Mesh {
   static constexpr std::string_view kKind = "Mesh";
   Meta meta;
   v1::MeshSettings settings;  // whole: what the object leaves out has its default
 };
 
-using Object = std::variant<Namespace, Node, Pod, Service, EndpointSlice, PeerAuthentication, Mesh>;
+using Object = std::variant<Namespace, Node, Pod, Service, EndpointSlice, PeerAuthentication, VirtualService,
+                            DestinationRule, NetworkPolicy, Mesh>;
 
 inline const Meta& meta_of(const Object& object) {
   return std::visit([](const auto& some) -> const Meta& { return some.meta; }, object);
@@ -178,7 +275,8 @@ class ObjectSet {
 
  private:
   std::tuple<std::map<Name, Namespace>, std::map<Name, Node>, std::map<Name, Pod>, std::map<Name, Service>,
-             std::map<Name, EndpointSlice>, std::map<Name, PeerAuthentication>, std::map<Name, Mesh>>
+             std::map<Name, EndpointSlice>, std::map<Name, PeerAuthentication>, std::map<Name, VirtualService>,
+             std::map<Name, DestinationRule>, std::map<Name, NetworkPolicy>, std::map<Name, Mesh>>
       kinds_;
 };
 

@@ -7,14 +7,6 @@
 namespace leat::control {
 namespace {
 
-// A policy without a date, as files written by hand have it, is younger than one that has one.
-bool is_older(const PeerAuthentication* left, const PeerAuthentication* right) {
-  const auto rank = [](const PeerAuthentication& policy) {
-    return std::make_tuple(policy.meta.created.empty(), std::string_view(policy.meta.created), policy.meta.name);
-  };
-  return rank(*left) < rank(*right);
-}
-
 v1::Finding loses_to(const PeerAuthentication& loser, const PeerAuthentication& winner, std::string_view where) {
   return finding_on(Severity::kError, loser, "spec",
                     fmt::format("has no effect on {}: {} holds there and comes first", where,
@@ -26,7 +18,7 @@ v1::Finding loses_to(const PeerAuthentication& loser, const PeerAuthentication& 
 PeerPolicies::PeerPolicies(const ObjectSet& objects, const std::string& root_namespace, Findings& findings) {
   std::vector<const PeerAuthentication*> policies;
   for (const auto& [name, policy] : objects.all<PeerAuthentication>()) policies.push_back(&policy);
-  std::ranges::sort(policies, is_older);
+  std::ranges::sort(policies, [](const auto* left, const auto* right) { return is_older(left->meta, right->meta); });
 
   std::map<std::string, const PeerAuthentication*> namespace_policies;
   for (const PeerAuthentication* policy : policies) {

@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include "control/read_destination_rule.h"
+#include "control/read_network_policy.h"
+#include "control/read_virtual_service.h"
 #include "control/settings.h"
 
 namespace leat::control {
@@ -259,6 +262,9 @@ Object read_mesh(const Field& root, Meta meta) {
   return mesh;
 }
 
+constexpr std::string_view kIstioNetworking =
+    "networking.istio.io/v1 networking.istio.io/v1beta1 networking.istio.io/v1alpha3";
+
 constexpr Reader kReaders[] = {
     {Namespace::kKind, "v1", true, read_namespace},
     {Node::kKind, "v1", true, read_node},
@@ -266,6 +272,9 @@ constexpr Reader kReaders[] = {
     {Service::kKind, "v1", false, read_service},
     {EndpointSlice::kKind, "discovery.k8s.io/v1", false, read_endpoint_slice},
     {PeerAuthentication::kKind, "security.istio.io/v1 security.istio.io/v1beta1", false, read_peer_authentication},
+    {VirtualService::kKind, kIstioNetworking, false, read_virtual_service},
+    {DestinationRule::kKind, kIstioNetworking, false, read_destination_rule},
+    {NetworkPolicy::kKind, "networking.k8s.io/v1", false, read_network_policy},
     {Mesh::kKind, "leat.dev/v1alpha1", true, read_mesh},
 };
 

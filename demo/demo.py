@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The demo: what Leat does to an application that does not know of it, in five short scenes.
+"""The demo: what Leat does to an application that does not know of it, in seven short scenes.
 
     ./dev demo            shows it and removes everything (Ctrl-C does too)
     ./dev demo --keep     leaves it up and says what to try next
@@ -12,10 +12,12 @@ import os
 import sys
 import time
 
+from edge import Edge
 from lab import Lab, wait_for
-from shop import BACKEND_PORT, NAMESPACE, Shop, manifest
+from shop import BACKEND_PORT, BACKEND_TCP_PORT, NAMESPACE, Shop, manifest
 
 REQUESTS = 100
+SPLIT_REQUESTS = 200
 MARKER = b"leat-plaintext-marker"
 
 
@@ -34,6 +36,7 @@ class Demo:
         self.in_the_mesh()
         self.strict()
         self.what_leat_saw()
+        self.split()
 
     # ---------------------------------------------------------------- scenes
 
@@ -67,6 +70,10 @@ class Demo:
         detail("backends see the client at", f"{', '.join(answer['clients'])} (the frontend's own address)")
         detail("changed in the application", "nothing")
 
+        by_tcp = shop.ask(REQUESTS, url=f"http://backend:{BACKEND_TCP_PORT}/")
+        self.claim("the port that is only TCP is served too", set(by_tcp["pods"]) == set(shop.backends) and not by_tcp["failed"])
+        detail(f"the same by port {BACKEND_TCP_PORT}, named tcp", f"{versions(by_tcp)}; pods of one node in the kernel, without a proxy")
+
     def strict(self):
         shop = self.shop
         url = f"http://{shop.backends['backend-v1-1'].ipv4}:{BACKEND_PORT}/"
@@ -84,11 +91,40 @@ class Demo:
 
     def what_leat_saw(self):
         say(f"\n{BOLD}5. leat flows{PLAIN}  on {self.shop.a.name}")
-        lines = self.shop.a.leat("flows", "--closed").stdout.splitlines()
-        say("\n".join(f"   {line}" for line in lines[:1] + lines[-8:]))
-        self.claim("`leat flows` shows the ways that were taken", {"direct", "hbone"} <= {flow["path"] for flow in self.shop.a.flows()})
+        header, *lines = self.shop.a.leat("flows", "--closed").stdout.splitlines()
+        newest = [line for path in ("direct", "proxy", "hbone") for line in [each for each in lines if f" {path} " in each][-2:]]
+        say("\n".join(f"   {line}" for line in [header, *newest]))
+        self.claim("`leat flows` shows the ways that were taken", {"direct", "proxy", "hbone"} <= {flow["path"] for flow in self.shop.a.flows()})
+
+    def split(self):
+        """The two objects of demo/manifests/split.yaml, and an edit of them while requests go on."""
+        shop, before = self.shop, self.shop.metrics()
+        answer = self.ask_split(90, 10)
+        self.claim("a 90/10 split sends nine of ten requests to v1", 160 <= answer["versions"]["v1"] <= 196 and not answer["failed"])
+        scene(6, "90 / 10", f"apply split.yaml; frontend ×{SPLIT_REQUESTS}", versions(answer), f"failed {sum(answer['failed'].values())}")
+        for line in shop.a.leat("routes").stdout.splitlines():
+            say(f"   {line}")
+
+        during = shop.ask_during(lambda: shop.split(50, 50))
+        answer = self.ask_split(50, 50)
+        failed = sum(during["failed"].values()) + sum(answer["failed"].values())
+        self.claim("an edit of the weights moves the traffic", 65 <= answer["versions"]["v1"] <= 135)
+        self.claim("no request fails while the weights are edited", failed == 0)
+        scene(7, "50 / 50", f"edit split.yaml while asking; then ×{SPLIT_REQUESTS}", versions(answer), f"failed {failed}")
+
+        edge = Edge(shop.metrics(), before, source_workload="frontend", destination_service_name="backend")
+        asked = sum(sum(each["versions"].values()) for each in (during, answer)) + SPLIT_REQUESTS
+        self.claim("`leat metrics` counts every request of the edge", edge.requests == asked and edge.success_percent == 100)
+        detail("frontend → backend", f"{edge.requests} requests, {edge.success_percent:.1f} % succeeded, p50 {edge.quantile_ms(.5):.1f} ms, "
+               f"p95 {edge.quantile_ms(.95):.1f} ms  (leat metrics)")
 
     # ---------------------------------------------------------------- observations
+
+    def ask_split(self, v1, v2):
+        """Applies the weights, waits until they are what `leat routes` shows, and asks."""
+        self.shop.split(v1, v2)
+        wait_for(lambda: [to["weight"] for route in self.shop.routes() for to in route["destinations"]] == [v1, v2], "the split is compiled")
+        return self.shop.ask(SPLIT_REQUESTS, each=5)
 
     def ask_over_the_wire(self):
         with self.shop.a.wire_to(self.shop.b) as wire:

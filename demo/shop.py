@@ -1,5 +1,6 @@
 """The shop: the small application that the demo shows and that most end-to-end tests use. Two nodes; a frontend and two backends of
-version v1 and one of v2 spread over both; a visitor whose namespace never joins the mesh."""
+version v1 and one of v2 spread over both; a visitor whose namespace never joins the mesh. The backends have one Service with two ports to
+the same program: `http`, and `tcp`, whose bytes nobody looks at."""
 import contextlib
 import json
 from pathlib import Path
@@ -8,7 +9,7 @@ from lab import wait_for
 from lab.services import VirtualService
 
 _HERE = Path(__file__).resolve().parent
-BACKEND_VIP, BACKEND_VIP6, BACKEND_PORT = "10.96.0.10", "fd00:96::10", 8080
+BACKEND_VIP, BACKEND_VIP6, BACKEND_PORT, BACKEND_TCP_PORT = "10.96.0.10", "fd00:96::10", 8080, 8081
 NAMESPACE = "shop"
 
 
@@ -25,7 +26,7 @@ class Shop:
             self._add_backend(name, node, version)
         self._write_objects()
         for node in lab.nodes:
-            node.serve_virtual_addresses([self.service])
+            node.serve_virtual_addresses(self.services)
         lab.add_host_name("backend", BACKEND_VIP)
         if start_leat:
             for node in lab.nodes:
@@ -54,15 +55,20 @@ class Shop:
         objects.write("service-backend", manifest("backend"))
 
     @property
-    def service(self):
-        return VirtualService([BACKEND_VIP, BACKEND_VIP6], BACKEND_PORT, BACKEND_PORT,
-                              [address for pod in self.backends.values() for address in pod.addresses])
+    def services(self):
+        endpoints = [address for pod in self.backends.values() for address in pod.addresses]
+        return [VirtualService([BACKEND_VIP, BACKEND_VIP6], port, BACKEND_PORT, endpoints) for port in (BACKEND_PORT, BACKEND_TCP_PORT)]
 
     def enrol(self, timeout=10.0):
         """Labels the namespace and waits until both nodes say that it is in force. Returns nothing."""
         self.lab.objects.namespace(NAMESPACE, enrolled=True)
         for node in self.lab.nodes:
             wait_for(lambda node=node: enrolled_pods(node) >= self._pods_of(node), f"{node.name}: the shop is enrolled", timeout)
+
+    def split(self, v1, v2):
+        """Applies manifests/split.yaml with these weights, as `kubectl apply -n shop` would."""
+        here = manifest("split").replace("metadata: {", f"metadata: {{namespace: {NAMESPACE}, ")
+        self.lab.objects.write("split", here.replace("weight: 90", f"weight: {v1}").replace("weight: 10", f"weight: {v2}"))
 
     @contextlib.contextmanager
     def another_pod(self, node, name, **description):
@@ -84,6 +90,27 @@ class Shop:
         """What the frontend program reports: counts of who answered, which client address they saw, and what failed."""
         done = (caller or self.frontend).run([_HERE / "apps" / "frontend.py", url, "--count", count, "--each", each], timeout=120)
         return json.loads(done.stdout)
+
+
+    def ask_during(self, action, count=400):
+        """The same while `action` runs: it starts once the frontend's requests are seen."""
+        before = self._requests()
+        program = self.frontend.start([_HERE / "apps" / "frontend.py", f"http://backend:{BACKEND_PORT}/", "--count", count, "--each", 5,
+                                       "--pause", 0.002])
+        wait_for(lambda: self._requests() > before, "the frontend asks")
+        action()
+        program.wait(60)
+        return json.loads(program.text())
+
+    def metrics(self):
+        """Of the frontend's node."""
+        return json.loads(self.a.leat("metrics", "-o", "json").stdout)
+
+    def routes(self):
+        return json.loads(self.a.leat("routes", "-o", "json").stdout)
+
+    def _requests(self):
+        return sum(each["value"] for each in self.metrics() if each["name"] == "istio_requests_total")
 
 
 def enrolled_pods(node):

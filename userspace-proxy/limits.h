@@ -58,6 +58,31 @@ inline constexpr auto kTunnelCloseGrace = 2s;
 // With no buffer left, a tunnel that holds received bytes tries again after this time. Fixed.
 inline constexpr auto kDryPoolRetry = 5ms;
 
+// ---- HTTP
+// What a client that speaks no HTTP may take to say so, where HTTP is routed but not declared: a server that speaks
+// first is heard after this time. Fixed.
+inline constexpr auto kDetectTimeout = 200ms;
+// A client's connection may be silent between requests for this time: Istio's default. Fixed.
+inline constexpr auto kClientIdle = 1h;
+// From a request's first byte to its whole head. Fixed.
+inline constexpr auto kHeadTime = 15s;
+// An upstream connection without a request is kept for this time: less than the common servers do (Node.js, Apache,
+// uvicorn: 5 s), so that we close first and no request meets their end; and soon enough for a server that serves one
+// connection at a time. Fixed.
+inline constexpr auto kUpstreamIdle = 3s;
+// A request that can't be sent twice goes out on a connection that was used within this time, or on a new one. Fixed.
+inline constexpr auto kUpstreamFresh = 1s;
+// Idle upstream connections of one pod to one backend, and of a worker: beyond them the oldest is closed. Fixed.
+inline constexpr size_t kIdleUpstreamsABackend = 128;
+inline constexpr size_t kIdleUpstreams = 1024;
+// How long a connection that we end still reads what its client had sent, lest a reset overtakes the answer. Fixed.
+inline constexpr auto kLinger = 2s;
+// A draining proxy ends a client's connection when it was silent this long; others learn from their next response.
+// Fixed.
+inline constexpr auto kDrainIdle = 500ms;
+// Memory for requests that are under way is kept for this many. Fixed.
+inline constexpr size_t kSpareMessages = 64;
+
 // ---- fairness
 // The share of the process's descriptors that one pod's connections may take, two each: a load test of one pod works
 // (8,000 connections of 20,000 descriptors), and its neighbours keep a tenth even so. Fixed.
@@ -89,9 +114,18 @@ inline constexpr std::chrono::milliseconds kRestartPauseMax = 5s;
 // ---- upkeep
 // Closed flows remembered a worker for `leat flows`: about 200 bytes each. Fixed.
 inline constexpr size_t kClosedFlows = 1024;
-inline constexpr auto kBeat = 1s;          // of a worker's loop, for the supervisor
-inline constexpr auto kDrainCheck = 50ms;  // how soon a drained worker is noticed
-inline constexpr auto kTrimInterval = 5s;  // unused buffers, spare sockets, idle tunnels
+// Series of request metrics a worker, about 1.5 KB each: 40 pods that call 5 services each with 10 outcomes. Requests
+// beyond it are counted in one series whose labels say overflow. Fixed.
+inline constexpr size_t kRequestSeries = 2000;
+// Ways to a series that are known by the objects of a request: one for each pair of pods. Fixed.
+inline constexpr size_t kRequestShortcuts = 4 * kRequestSeries;
+// A series that no request touches is forgotten after this time: long enough for every scrape to have seen its end.
+// Fixed.
+inline constexpr auto kRequestSeriesIdle = 15min;
+inline constexpr auto kRequestSeriesCheck = 1min;  // how often those are looked for
+inline constexpr auto kBeat = 1s;                  // of a worker's loop, for the supervisor
+inline constexpr auto kDrainCheck = 50ms;          // how soon a drained worker is noticed
+inline constexpr auto kTrimInterval = 5s;          // unused buffers, spare sockets, idle tunnels
 
 }  // namespace limits
 }  // namespace leat::proxy

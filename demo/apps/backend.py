@@ -23,6 +23,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body leave together; apart, the body waits up to 40 ms for the head's acknowledgement on any used connection
     name = version = ""
 
     def do_GET(self):

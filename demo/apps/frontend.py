@@ -22,7 +22,12 @@ def ask(url, count, each, pause_s):
             connection = http.client.HTTPConnection(url.hostname, url.port or 80, timeout=10)
         try:
             connection.request("GET", url.path or "/")
-            answer = json.loads(connection.getresponse().read())
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != 200:
+                seen["failed"][f"{response.status}: {body[:80].decode(errors='replace')}"] += 1
+                continue
+            answer = json.loads(body)
             seen["pods"][answer["pod"]] += 1
             seen["versions"][answer["version"]] += 1
             seen["clients"][answer["client"]] += 1

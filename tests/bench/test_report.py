@@ -5,19 +5,20 @@ from results import Results
 from scenarios import SCENARIOS
 
 PROXIED = ("haproxy-tcp", "leat-same-node", "leat-pair")
-COLUMNS = ("none", "none-again", *PROXIED, "leat-direct", "untouched", "untouched-outbound")
+ROUTED = {"haproxy-http": 0.12, "envoy-http": 0.4, "leat-http": 0.1}  # CPU seconds a sample: what the goals ask for
+COLUMNS = ("none", "none-again", *PROXIED, "leat-direct", "untouched", "untouched-outbound", *ROUTED)
 
 
-def sample(scenario, column, number, proxies_s=0.1, **changes):
+def sample(scenario, column, number, **changes):
     return {"kind": "sample", "scenario": scenario, "column": column, "round": number, "done": 10000, "bytes": 10 ** 9, "seconds": 2.0,
-            "cpu_seconds": 1.0, "failed": {}, "p50_us": 100.0, "p99_us": 200.0, "wall_s": 2.0, "proxies_s": proxies_s, "agents_s": 0.0, "backend_s": 0.1,
+            "cpu_seconds": 1.0, "failed": {}, "p50_us": 100.0, "p99_us": 200.0, "wall_s": 2.0, "proxies_s": ROUTED.get(column, 0.1), "agents_s": 0.0, "backend_s": 0.1,
             "busy": {"cpu0": 0.06, "cpu1": 0.6}, "steal": {"cpu0": 0.0, "cpu1": 0.0}, **changes}
 
 
 def run(change=lambda record: record, columns=COLUMNS, rounds=12):
     """All equal: every sample of every column the same, but for what `change` does to it."""
     records = [{"kind": "machine", "kernel": "6.x", "rounds": rounds}]
-    records += [{"kind": "column", "name": name, "what": "…", "proxies": name in PROXIED, "agents": name.startswith("leat")}
+    records += [{"kind": "column", "name": name, "what": "…", "proxies": name in (*PROXIED, *ROUTED), "agents": name.startswith("leat")}
                 for name in columns]
     records += [change(sample(scenario.name, column, number)) for scenario in SCENARIOS for number in range(rounds)
                 for column in columns if column in scenario.columns]
@@ -31,7 +32,7 @@ def verdicts(results):
     return {goal.text: met for goal, _, met in goals.judge(results)}
 
 
-def test_a_run_in_which_all_is_as_dear_as_haproxy_meets_every_goal():
+def test_a_run_as_dear_as_haproxy_or_where_http_is_routed_as_cheap_as_asked_meets_every_goal():
     assert set(verdicts(run()).values()) == {True}
 
 

@@ -10,7 +10,10 @@ from collections import Counter
 import pytest
 
 from mesh import PLAIN, running, running_shop  # first: it finds the lab
+from http_sites import PORTS, Site, await_http
 from lab import Lab
+from lab.services import VirtualService
+from shop import NAMESPACE
 
 
 def pytest_configure():
@@ -95,3 +98,28 @@ def far(shop):
 @pytest.fixture(params=["same-node", "other-node"])
 def server(request, near, far):
     return near if request.param == "same-node" else far
+
+
+# ---------------------------------------------------------------- HTTP servers
+
+@pytest.fixture(scope="session")
+def sites(shop, near, far):
+    made = {"same-node": Site(shop, "web-near", "10.96.0.31", near), "other-node": Site(shop, "web-far", "10.96.0.32", far)}
+    targets = {port: port for port in PORTS}
+    virtual = [VirtualService([site.address], port, port, [site.pod.ipv4]) for site in made.values() for port in PORTS]
+    shop.a.serve_virtual_addresses([*shop.services, *virtual])
+    for site in made.values():
+        shop.lab.objects.service(site.name, NAMESPACE, [site.address], {}, {"name": site.pod.name}, http=targets)
+        if not PLAIN:
+            await_http(site)
+    yield made
+    for site in made.values():
+        shop.lab.objects.remove(f"service-{NAMESPACE}-{site.name}")
+    shop.a.serve_virtual_addresses(shop.services)
+
+
+@pytest.fixture(params=["same-node", "other-node"])
+def site(request, sites):
+    chosen = sites[request.param]
+    yield chosen
+    chosen.end()

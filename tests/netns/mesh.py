@@ -1,5 +1,6 @@
 """A running mesh for tests, and what tests ask it."""
 import contextlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -57,3 +58,22 @@ def flows(node, timeout=5.0, **wanted):
 def no_flows(node, **wanted):
     """Whether no record has all of these fields, now."""
     return not [flow for flow in node.flows() if all(flow.get(key) == value for key, value in wanted.items())]
+
+
+def proxy_memory_kib(shop):
+    """What the data processes of all proxies have for themselves."""
+    total = 0
+    for node in shop.lab.nodes:
+        for pid in node.worker_pids():
+            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as smaps:
+                total += next(int(line.split()[1]) for line in smaps if line.startswith("Pss:"))
+    return total
+
+
+def metrics(node):
+    return json.loads(node.leat("metrics", "-o", "json").stdout)
+
+
+def requests_counted(node, **labels):
+    """How many HTTP requests this node's proxy counted with all of these labels."""
+    return sum(each["value"] for each in metrics(node) if each["name"] == "istio_requests_total" and labels.items() <= each["labels"].items())

@@ -3,10 +3,12 @@ import json
 import statistics
 import time
 
+import pytest
+
 from mesh import asks_leat
 from lab import wait_for
 from programs import try_http
-from shop import BACKEND_PORT, NAMESPACE
+from shop import BACKEND_PORT, BACKEND_TCP_PORT, NAMESPACE
 
 ROUNDS = 16
 LIMIT_S, GOAL_MEDIAN_S = 2.0, 0.1
@@ -53,15 +55,17 @@ def _is_ready(node, pod):
 
 
 @asks_leat
-def test_a_backend_that_is_not_ready_gets_no_new_connection(shop, near):
+@pytest.mark.parametrize("port", [BACKEND_PORT, BACKEND_TCP_PORT], ids=["http", "tcp"])
+def test_a_backend_that_is_not_ready_gets_no_new_connection(shop, near, port):
+    url = f"http://backend:{port}/"
     objects = shop.lab.objects
     objects.pod(near, near.labels, account="backend", ready=False)
     try:
         wait_for(lambda: not _is_ready(shop.a, near), "the edit is seen")
-        assert near.name not in shop.ask(40)["pods"]
+        assert near.name not in shop.ask(40, url=url)["pods"]
     finally:
         objects.pod(near, near.labels, account="backend")
-    wait_for(lambda: near.name in shop.ask(20)["pods"], "it is back")
+    wait_for(lambda: near.name in shop.ask(20, url=url)["pods"], "it is back")
 
 
 @asks_leat

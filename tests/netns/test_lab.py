@@ -11,6 +11,7 @@ from mesh import REPOSITORY
 from lab import Lab, wait_for
 from lab.cgroup import mount_point
 from lab.manifests import to_yaml
+from edge import Edge
 from lab.services import VirtualService
 
 APPS = REPOSITORY / "demo" / "apps"
@@ -105,3 +106,17 @@ def test_manifests_are_yaml_that_reads_back():
     document = {"kind": "Pod", "metadata": {"name": "a-1", "labels": {}, "x/y": "true"}, "list": [{"a": 1, "b": [1, "2"]}, "no", 8080],
                 "empty": []}
     assert yaml.safe_load(to_yaml(document)) == document
+
+
+def test_the_figures_of_an_edge_are_of_its_own_requests_since_the_look_before():
+    def metrics(well, badly, fast, slow):
+        def labels(code):
+            return {"destination_service_name": "backend", "response_code": code}
+        return [{"name": "istio_requests_total", "labels": labels("200"), "value": well},
+                {"name": "istio_requests_total", "labels": labels("503"), "value": badly},
+                {"name": "istio_requests_total", "labels": {"destination_service_name": "other", "response_code": "503"}, "value": 1000},
+                {"name": "istio_request_duration_milliseconds", "labels": labels("200"),
+                 "buckets": [{"le": 1, "count": fast}, {"le": 5, "count": fast + slow}]}]
+    edge = Edge(metrics(110, 12, 60, 62), metrics(20, 2, 10, 12), destination_service_name="backend")
+    assert (edge.requests, edge.success_percent) == (100, 90)
+    assert edge.quantile_ms(0.5) == 1 and edge.quantile_ms(0.75) == 3

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from mesh import asks_leat, flows, no_flows
+from mesh import asks_leat, flows, no_flows, proxy_memory_kib
 from lab import wait_for
 from lab.services import VirtualService
 from programs import (CHUNK_BYTES, connect, echo, outcome, read_all, read_exactly, reset, serve_one, transfer, try_connect)
-from shop import BACKEND_PORT, BACKEND_VIP, NAMESPACE
+from shop import BACKEND_PORT, BACKEND_TCP_PORT, BACKEND_VIP, NAMESPACE
 
 _ports = itertools.count(20000)
 GIB = 1 << 30
@@ -49,8 +49,9 @@ def test_the_application_sees_the_real_client_address(shop, server):
     assert shop.ask(3, url=f"http://[{server.ipv6}]:{BACKEND_PORT}/")["clients"] == {shop.frontend.ipv6: 3}
 
 
-def test_a_service_spreads_connections_over_all_its_endpoints(shop):
-    answer = shop.ask(120)
+@pytest.mark.parametrize("port", [BACKEND_PORT, BACKEND_TCP_PORT], ids=["http", "tcp"])
+def test_a_service_spreads_connections_over_all_its_endpoints(shop, port):
+    answer = shop.ask(120, url=f"http://backend:{port}/")
     assert not answer["failed"]
     assert set(answer["pods"]) == set(shop.backends)
     assert all(15 <= count <= 80 for count in answer["pods"].values()), answer["pods"]
@@ -74,12 +75,12 @@ def _transfer_with(address, port, size):
 
 @asks_leat
 def test_a_slow_reader_costs_the_proxies_a_bounded_memory(shop, far, port):
-    before = _proxy_memory_kib(shop)
+    before = proxy_memory_kib(shop)
     task = far.spawn(serve_one, port, _read_when_told)
     assert task.hear() == "listening"
     sender = shop.frontend.spawn(_send_until_blocked, far.ipv4, port)
     accepted = sender.hear(60)
-    grown = _proxy_memory_kib(shop) - before
+    grown = proxy_memory_kib(shop) - before
     task.kill()
     sender.kill()
     assert accepted < 64 << 20, "somebody takes bytes without end"
@@ -100,15 +101,6 @@ def _send_until_blocked(say, address, port):
     except TimeoutError:
         say(sent)
     time.sleep(600)
-
-
-def _proxy_memory_kib(shop):
-    total = 0
-    for node in shop.lab.nodes:
-        for pid in node.worker_pids():
-            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as smaps:
-                total += next(int(line.split()[1]) for line in smaps if line.startswith("Pss:"))
-    return total
 
 
 def test_a_server_that_speaks_first_is_heard(shop, server, port):
@@ -201,10 +193,10 @@ def test_a_closed_port_refuses_or_resets_within_the_connect_timeout(shop, server
 @asks_leat
 @pytest.mark.parametrize("asked", ["service", "pod"])
 def test_same_node_traffic_goes_application_to_application_in_the_kernel(shop, near, asked):
-    """For a Service the local endpoint's share does."""
-    host = BACKEND_VIP if asked == "service" else near.ipv4
+    """For a Service the local endpoint's share does, on a port that nothing is to be routed on."""
+    address = f"{BACKEND_VIP}:{BACKEND_TCP_PORT}" if asked == "service" else f"{near.ipv4}:{BACKEND_PORT}"
     with _counting_proxied(shop) as proxied:
-        answered = shop.ask(30, url=f"http://{host}:{BACKEND_PORT}/")["pods"]
+        answered = shop.ask(30, url=f"http://{address}/")["pods"]
     assert answered[near.name] > 0
     assert proxied() == 30 - answered[near.name]
     flow = flows(shop.a, path="direct", sourcePod="frontend", destinationPod=near.name)[-1]
@@ -352,18 +344,19 @@ def test_a_service_with_every_endpoint_outside_the_mesh_is_untouched(shop, port)
     task = shop.visitor.spawn(echo, port)
     assert task.hear() == "listening"
     shop.lab.objects.service("outside", "default", ["10.96.0.77"], {port: port}, {"app": "visitor"})
-    shop.a.serve_virtual_addresses([shop.service, VirtualService(["10.96.0.77"], port, port, [shop.visitor.ipv4])])
+    shop.a.serve_virtual_addresses([*shop.services, VirtualService(["10.96.0.77"], port, port, [shop.visitor.ipv4])])
     try:
         assert shop.frontend.call(try_connect, "10.96.0.77", port) == "ok"
         assert all(no_flows(shop.a, path=path, destinationPort=port) for path in ("proxy", "hbone"))
     finally:
         shop.lab.objects.remove("service-default-outside")
-        shop.a.serve_virtual_addresses([shop.service])
+        shop.a.serve_virtual_addresses(shop.services)
         task.kill()
 
 
-def test_a_service_address_shows_as_the_peer_that_the_application_asked_for(shop):
-    assert shop.frontend.call(_peer_of, BACKEND_VIP, BACKEND_PORT) == (BACKEND_VIP, BACKEND_PORT)
+@pytest.mark.parametrize("port", [BACKEND_PORT, BACKEND_TCP_PORT], ids=["http", "tcp"])
+def test_a_service_address_shows_as_the_peer_that_the_application_asked_for(shop, port):
+    assert shop.frontend.call(_peer_of, BACKEND_VIP, port) == (BACKEND_VIP, port)
 
 
 def _peer_of(address, port):

@@ -39,7 +39,7 @@ const Backend* Candidates::next() {
 
 size_t Balancer::choose(const Service& service, const Service::Port& port, std::span<const Backend> backends) {
   if (backends.size() == 1) return 0;
-  switch (service.load_balancing) {
+  switch (port.load_balancing) {
     case v1::LB_ROUND_ROBIN:
       return round_robin(service, port, backends);
     case v1::LB_RANDOM:
@@ -70,7 +70,7 @@ size_t Balancer::weighted_random(const Service::Port& port, std::span<const Back
 }
 
 size_t Balancer::round_robin(const Service& service, const Service::Port& port, std::span<const Backend> backends) {
-  std::vector<int64_t>& scores = scores_[{service.key, port.port, port.ipv6}];
+  std::vector<int64_t>& scores = scores_[{service.key, port.subset, port.port, port.ipv6}];
   if (scores.size() != backends.size()) scores.assign(backends.size(), 0);
   int64_t total = 0;
   for (size_t i = 0; i < backends.size(); ++i) {

@@ -100,8 +100,8 @@ class Balancer {
 
   std::minstd_rand random_;
   std::unordered_map<SocketAddress, State> states_;  // references to values stay valid while the entry lives
-  // Round robin: one a backend of (service, port, IPv6).
-  std::map<std::tuple<std::string, uint16_t, bool>, std::vector<int64_t>> scores_;
+  // Round robin: one a backend of (service, subset, port, IPv6).
+  std::map<std::tuple<std::string, std::string, uint16_t, bool>, std::vector<int64_t>> scores_;
 };
 
 }  // namespace leat::proxy

@@ -10,15 +10,6 @@
 namespace leat::proxy {
 namespace {
 
-enum class Way : uint8_t { kOutsideTheMesh, kSameNode, kTunnel };
-
-Way way_to(const Mesh& mesh, const Backend& backend) {
-  if (!backend.workload || !backend.workload->captured) return Way::kOutsideTheMesh;
-  if (backend.workload->mtls_at(backend.target.port) == v1::MTLS_DISABLE) return Way::kOutsideTheMesh;
-  if (backend.workload->local && mesh.settings().same_node() != v1::SAME_NODE_MTLS) return Way::kSameNode;
-  return Way::kTunnel;
-}
-
 Reason reason_of(ring::Errno error) {
   switch (error.value) {
     case ECONNREFUSED:
@@ -39,6 +30,19 @@ hbone::ConnectRequest connect_request(const FlowRecord& record, const Backend& b
 
 }  // namespace
 
+Way way_to(const Mesh& mesh, const Backend& backend) {
+  if (!backend.workload || !backend.workload->captured) return Way::kOutsideTheMesh;
+  if (backend.workload->mtls_at(backend.target.port) == v1::MTLS_DISABLE) return Way::kOutsideTheMesh;
+  if (backend.workload->local && mesh.settings().same_node() != v1::SAME_NODE_MTLS) return Way::kSameNode;
+  return Way::kTunnel;
+}
+
+Reason policy_on(Way way, const Worker& worker, const Workload& source, const Backend& backend) {
+  if (way != Way::kSameNode) return Reason::kNone;
+  const SpiffeId client = worker.identity_of(source);
+  return decide({.destination = *backend.workload, .port = backend.target.port, .client = &client});
+}
+
 ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mesh& mesh, const Backend& backend,
                                    EarlyBytes& early, ring::Clock::time_point deadline) {
   record.destination = backend.workload;
@@ -57,12 +61,8 @@ ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mes
 
   record.path = v1::PATH_PROXY;
   record.security = way == Way::kSameNode ? Security::kSameNode : Security::kPlaintext;
-  if (way ==
-      Way::kSameNode) {  // the kernel lets this socket pass the destination's own capture: its policy is asked here
-    const SpiffeId client = worker.identity_of(*record.source);
-    const Reason denied = decide({.destination = *backend.workload, .port = backend.target.port, .client = &client});
-    if (denied != Reason::kNone) co_return std::unexpected(denied);
-  }
+  const Reason denied = policy_on(way, worker, *record.source, backend);
+  if (denied != Reason::kNone) co_return std::unexpected(denied);
   Outcome<ring::Socket> socket = co_await dial_socket(worker, *record.source, backend.target, std::nullopt, deadline);
   if (!socket) co_return std::unexpected(socket.error());
   co_return std::move(*socket);

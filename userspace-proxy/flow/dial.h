@@ -17,6 +17,13 @@ class Worker;
 
 using Upstream = std::variant<ring::Socket, TunnelStream>;
 
+enum class Way : uint8_t { kOutsideTheMesh, kSameNode, kTunnel };
+Way way_to(const Mesh& mesh, const Backend& backend);
+
+// What the destination's policy says where the kernel lets our socket pass its capture, so that nobody else asks it.
+// kNone: allowed.
+Reason policy_on(Way way, const Worker& worker, const Workload& source, const Backend& backend);
+
 // Connects to `backend` for the flow of `record` (whose source, path, security and peer it uses and fills in). No byte
 // was sent yet, but for those of `early` where it says that they are out.
 ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mesh& mesh, const Backend& backend,

@@ -3,103 +3,102 @@
 #include <algorithm>
 
 #include "bpf/alias.h"
+#include "userspace-proxy/flow/connect.h"
 #include "userspace-proxy/flow/dial.h"
+#include "userspace-proxy/flow/http_flow.h"
 #include "userspace-proxy/flow/relay_flow.h"
 #include "userspace-proxy/flow/worker.h"
 
 namespace leat::proxy {
 namespace {
 
-struct Connected {
-  Upstream upstream;
-  Balancer::Use use;
-};
-
-// Another endpoint may do better; with any other reason it would not.
-bool is_endpoints_fault(Reason reason) {
-  switch (reason) {
-    case Reason::kRefused:
-    case Reason::kUnreachable:
-    case Reason::kConnectTimeout:
-    case Reason::kTlsFailed:
-    case Reason::kUntrustedPeer:
-    case Reason::kUnexpectedIdentity:
-    case Reason::kHandshakeTimeout:
-    case Reason::kProtocolBreach:
-    case Reason::kTunnelBroken:
-    case Reason::kRefusedByPeer:
-      return true;
-    default:
-      return false;
-  }
-}
+using ConnectedUpstream = Connected<Upstream>;
 
 // A pod addressed by its own IP, or a headless service's.
-ring::Task<Outcome<Connected>> connect_to_pod(Worker& worker, FlowRecord& record, const Mesh& mesh,
-                                              const Destination& to, EarlyBytes& early,
-                                              ring::Clock::time_point deadline) {
+ring::Task<Outcome<ConnectedUpstream>> connect_to_pod(Worker& worker, FlowRecord& record, const Mesh& mesh,
+                                                      const Destination& to, EarlyBytes& early,
+                                                      ring::Clock::time_point deadline) {
   if (record.requested.port == LEAT_LISTENER_PORT) co_return std::unexpected(Reason::kReservedPort);
   const Backend pod{.target = record.requested, .uid = to.workload->uid, .workload = to.workload};
   record.attempts = 1;
   Outcome<Upstream> upstream = co_await dial(worker, record, mesh, pod, early, deadline);
   if (!upstream) co_return std::unexpected(upstream.error());
-  co_return Connected{std::move(*upstream), {}};
+  co_return ConnectedUpstream{std::move(*upstream), {}};
 }
 
-// One endpoint after the other, until one is connected, the time is up, or one may have got the client's first bytes.
-// An attempt that is not the last may take half of what is left.
-ring::Task<Outcome<Connected>> connect_to_service(Worker& worker, FlowRecord& record, const Mesh& mesh,
-                                                  const Destination& to, EarlyBytes& early,
-                                                  ring::Clock::time_point deadline) {
+ring::Task<Outcome<ConnectedUpstream>> connect_to_service(Worker& worker, FlowRecord& record, const Mesh& mesh,
+                                                          const Destination& to, EarlyBytes& early,
+                                                          ring::Clock::time_point deadline) {
   const Service::Port* port = to.service->find_port(record.requested.port, !to.address.is_v4());
   if (!port) co_return std::unexpected(Reason::kNoSuchPort);
-  Candidates candidates = worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now());
-  Reason failure = Reason::kNoEndpoint;
-  while (const Backend* backend = candidates.next()) {
-    const auto now = worker.loop.now();
-    if (now >= deadline || record.attempts == limits::kMaxAttempts) break;
-    ++record.attempts;
-    Balancer::Use use = worker.balancer.use(backend->target);
-    Outcome<Upstream> upstream =
-        co_await dial(worker, record, mesh, *backend, early, candidates.more() ? now + (deadline - now) / 2 : deadline);
-    if (upstream) {
-      worker.balancer.succeeded(backend->target);
-      co_return Connected{std::move(*upstream), std::move(use)};
-    }
-    failure = upstream.error();
-    if (!is_endpoints_fault(failure)) break;
-    worker.balancer.failed(backend->target, worker.loop.now());
-    if (early.out) break;
-  }
-  co_return std::unexpected(failure);
+  co_return co_await connect_to_one_of<Upstream>(
+      worker, record, worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now()), deadline,
+      [&](const Backend& backend, ring::Clock::time_point until) {
+        return dial(worker, record, mesh, backend, early, until);
+      },
+      [&] { return !early.out; });
 }
 
 // Everything up to a connected upstream. The mesh is held here only: once bytes flow, an old model may go. Not inlined:
 // else the frames of all that is done here would be a part of the flow's, for as long as the connection lives.
-[[gnu::noinline]] ring::Task<Outcome<Connected>> connect_upstream(Worker& worker, FlowRecord& record, ring::Socket& app) {
+template <typename Client>
+[[gnu::noinline]] ring::Task<Outcome<ConnectedUpstream>> connect_upstream(Worker& worker, FlowRecord& record,
+                                                                          Client& client, const IpAddress& alias) {
   const MeshRef mesh = worker.mesh();
-  const std::optional<Destination> to = mesh->destination(record.requested.ip);
+  const std::optional<Destination> to = mesh->destination(alias);
   if (!to) co_return std::unexpected(Reason::kNotAnAlias);
-  record.requested.ip = to->address;
-  record.server = record.requested;
   record.service = to->service;
-
   if (!to->service && !to->workload) co_return std::unexpected(Reason::kTargetGone);
 
-  // A client that speaks first has often spoken already.
-  ring::IoResult<ring::Chain> first = app.try_recv();
-  if (!first) co_return std::unexpected(Reason::kClientReset);
-  EarlyBytes early{.bytes = std::move(*first)};
+  EarlyBytes early;
+  if constexpr (std::is_same_v<Client, ring::Socket>) {  // a client that speaks first has often spoken already
+    ring::IoResult<ring::Chain> first = client.try_recv();
+    if (!first) co_return std::unexpected(Reason::kClientReset);
+    early.bytes = std::move(*first);
+  }
   const auto deadline = worker.loop.now() + worker.connect_timeout();
-  Outcome<Connected> connected = to->service ? co_await connect_to_service(worker, record, *mesh, *to, early, deadline)
+  Outcome<ConnectedUpstream> connected = to->service
+                                             ? co_await connect_to_service(worker, record, *mesh, *to, early, deadline)
                                              : co_await connect_to_pod(worker, record, *mesh, *to, early, deadline);
-  if (!connected) co_return connected;
-  if (early.out) {
-    record.bytes.a_to_b += early.bytes.size();
-  } else {
-    app.unread(std::move(early.bytes));
+  if constexpr (std::is_same_v<Client, ring::Socket>) {
+    if (early.out) {
+      record.bytes.a_to_b += early.bytes.size();
+    } else {
+      client.unread(std::move(early.bytes));
+    }
   }
   co_return connected;
+}
+
+// A connection whose bytes nobody looks at. Errors end the flow; the record says why, and the application sees a reset,
+// never a clean end.
+template <typename Client>
+ring::Task<void> relay_opaque(Worker& worker, FlowRecord& record, Client& client, const IpAddress& alias) {
+  Outcome<ConnectedUpstream> connected = co_await connect_upstream(worker, record, client, alias);
+  if (!connected) {
+    client.reset();
+    co_return record.fail(connected.error());
+  }
+  record.close(co_await relay_flow(client, connected->upstream, record));
+}
+
+// A connection to a port that is HTTP, or may be. Not inlined, for it would make the frame of every other flow larger.
+[[gnu::noinline]] ring::Task<void> outbound_http(Worker& worker, FlowRecord& record, ring::Socket app,
+                                                 const IpAddress& alias, v1::Protocol protocol) {
+  HttpClient client(std::move(app));
+  HttpConnections::Place place(worker.http, client.stream(), worker.loop.now());
+  const auto patience =
+      protocol == v1::PROTOCOL_DETECT ? worker.loop.now() + limits::kDetectTimeout : ring::Clock::time_point::max();
+  const FirstBytes spoken = co_await classify(worker.loop, client, patience);
+  if (spoken == FirstBytes::kHttp1) {
+    co_await serve_http(worker, record, client, place, alias);
+  } else if (place.overdue()) {
+    record.close(Verdict::kOk, Reason::kNone);  // it has never said a word
+  } else {
+    place.waits(HttpConnections::Waits::kForNothing, worker.loop.now());
+    co_await relay_opaque(worker, record, client, alias);
+  }
+  co_await client.close();
 }
 
 // An unbound socket that connects to an alias gets a loopback address; towards its destination it would have had its
@@ -111,9 +110,20 @@ SocketAddress client_of(const ring::Socket& app, const Workload& source) {
   return client;
 }
 
+// Says in `record` what the application asked for; what its bytes are to be taken for.
+v1::Protocol look_up(const Mesh& mesh, FlowRecord& record) {
+  const std::optional<Destination> to = mesh.destination(record.requested.ip);
+  if (!to) return v1::PROTOCOL_TCP;
+  record.requested.ip = to->address;
+  record.server = record.requested;
+  record.service = to->service;
+  if (!to->service) return v1::PROTOCOL_TCP;
+  const Service::Port* port = to->service->find_port(record.requested.port, !to->address.is_v4());
+  return port ? port->protocol : v1::PROTOCOL_TCP;
+}
+
 }  // namespace
 
-// Errors end the flow; the record says why, and the application sees a reset, never a clean end.
 ring::Task<void> outbound(Worker& worker, UniqueFd accepted, WorkloadRef source) {
   FlowRecord record(worker.flows, v1::FLOW_OUTBOUND);  // visible in `leat flows` from here on
   ring::Socket app(worker.loop, std::move(accepted));
@@ -126,12 +136,13 @@ ring::Task<void> outbound(Worker& worker, UniqueFd accepted, WorkloadRef source)
     co_return record.fail(Reason::kPodLimit);
   }
 
-  Outcome<Connected> connected = co_await connect_upstream(worker, record, app);
-  if (!connected) {
-    app.reset();
-    co_return record.fail(connected.error());
+  const IpAddress alias = record.requested.ip;
+  const v1::Protocol protocol = look_up(*worker.mesh(), record);
+  if (protocol != v1::PROTOCOL_TCP) {
+    co_await outbound_http(worker, record, std::move(app), alias, protocol);
+  } else {
+    co_await relay_opaque(worker, record, app, alias);
   }
-  record.close(co_await relay_flow(app, connected->upstream, record));
 }
 
 }  // namespace leat::proxy

@@ -8,7 +8,8 @@
 
 namespace leat::proxy {
 
-inline ring::Task<ring::RelayResult> relay_flow(ring::Socket& client, Upstream& server, FlowRecord& record) {
+template <typename Client>
+ring::Task<ring::RelayResult> relay_flow(Client& client, Upstream& server, FlowRecord& record) {
   return std::visit([&](auto& stream) { return ring::relay(client, stream, record.bytes); }, server);
 }
 

@@ -287,7 +287,7 @@ void TunnelStream::on_event(const hbone::Event& event) {
       break;
     case hbone::EventKind::kReadable:
     case hbone::EventKind::kEnded:
-      wake_reader();
+      if (readable()) wake_reader();  // else the event is of bytes that were taken before it was told
       break;
     case hbone::EventKind::kClosed:
       wake_hangup();
@@ -321,9 +321,9 @@ void TunnelStream::wake_all() {
   if (waiting) waiting.resume();
 }
 
-bool TunnelStream::Receive::await_ready() const {
-  return !stream_.stream_->received().empty() || stream_.stream_->peer_ended() || stream_.dead();
-}
+bool TunnelStream::readable() const { return !stream_->received().empty() || stream_->peer_ended() || dead(); }
+
+bool TunnelStream::Receive::await_ready() const { return stream_.readable(); }
 
 ring::IoResult<ring::Chain> TunnelStream::Receive::await_resume() {
   if (stream_.cancelled_) return std::unexpected(ring::Errno{ECANCELED});

@@ -119,6 +119,7 @@ class TunnelStream {
  private:
   friend class TunnelConnection;
   void on_event(const hbone::Event& event);
+  [[nodiscard]] bool readable() const;  // recv() has something to give: bytes, or the end
   void wake_reader();
   void wake_writer();
   void wake_hangup();

@@ -20,7 +20,9 @@ Worker::Worker(ring::Loop& on, Options options)
       handshakes(on),
       pods(options_.descriptors),
       tunnels(*this),
-      tending_(on.timers(), [this] { tend(); }) {
+      upstreams(*this),
+      tending_(on.timers(), [this] { tend(); }),
+      random_(std::random_device{}()) {
   tend();
 }
 
@@ -35,6 +37,8 @@ std::chrono::milliseconds Worker::connect_timeout() const {
 
 void Worker::tend() {
   options_.beat();
+  http.end_overdue(loop.now());
+  upstreams.close_idle(loop.now() - limits::kUpstreamIdle);
   if (loop.now() >= next_trim_) {
     next_trim_ = loop.now() + limits::kTrimInterval;
     loop.buffers().trim();
@@ -42,6 +46,10 @@ void Worker::tend() {
     broker.trim();
     pods.forget_idle();
     tunnels.close_idle(loop.now() - limits::kTunnelIdle);
+  }
+  if (loop.now() >= next_expiry_) {
+    next_expiry_ = loop.now() + limits::kRequestSeriesCheck;
+    requests.expire(loop.now());
   }
   if (drained_ && quiet()) std::exchange(drained_, nullptr)();
   tending_.arm(loop.now() + (drained_ ? limits::kDrainCheck : limits::kBeat));
@@ -71,6 +79,7 @@ void Worker::remove_listener(const ListenerKey& key) {
 
 void Worker::pod_gone(const std::string& uid) {
   broker.pod_gone(uid);
+  upstreams.pod_gone(uid);
   tunnels.pod_gone(uid);
   inbound_tunnels.pod_gone(uid);
 }
@@ -120,6 +129,7 @@ void Worker::accepted(const ListenerKey& key, UniqueFd connection) {
 
 void Worker::drain(std::function<void()> done) {
   drained_ = std::move(done);
+  http.drain();
   inbound_tunnels.drain();
   tend();
 }
@@ -128,8 +138,9 @@ void Worker::drain(std::function<void()> done) {
 // with it what is still on its way.
 bool Worker::quiet() {
   if (flows.open_flows() > 0 || inbound_tunnels.size() > 0) return false;
+  upstreams.close_idle(loop.now());
   tunnels.drain();
-  return tunnels.tunnels() == 0;
+  return tunnels.tunnels() == 0 && upstreams.ending() == 0;
 }
 
 }  // namespace leat::proxy

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 #include <unordered_map>
 
@@ -14,6 +15,8 @@
 #include "userspace-proxy/balance/balancer.h"
 #include "userspace-proxy/flow/agent_requests.h"
 #include "userspace-proxy/flow/handshake_gate.h"
+#include "userspace-proxy/flow/http_connections.h"
+#include "userspace-proxy/flow/http_messages.h"
 #include "userspace-proxy/flow/identities.h"
 #include "userspace-proxy/flow/inbound_tunnels.h"
 #include "userspace-proxy/flow/pod_limits.h"
@@ -21,7 +24,9 @@
 #include "userspace-proxy/flow/source_ids.h"
 #include "userspace-proxy/flow/tunnel.h"
 #include "userspace-proxy/flow/tunnel_pool.h"
+#include "userspace-proxy/flow/upstream_pool.h"
 #include "userspace-proxy/ring/acceptor.h"
+#include "userspace-proxy/telemetry/request_metrics.h"
 
 namespace leat::proxy {
 
@@ -54,6 +59,7 @@ class Worker {
  public:
   ring::Loop& loop;
   FlowTable flows;
+  RequestMetrics requests;
   Balancer balancer;
   SocketBroker broker;
   SourceIds source_ids;
@@ -63,10 +69,14 @@ class Worker {
   hbone::Counters hbone;
   TunnelPool tunnels;
   InboundTunnels inbound_tunnels;
+  HttpConnections http;
+  HttpMessageStock http_messages;
+  UpstreamPool upstreams;
 
   [[nodiscard]] const MeshRef& mesh() const { return mesh_; }
   [[nodiscard]] SpiffeId identity_of(const Workload& pod) const;
   [[nodiscard]] std::chrono::milliseconds connect_timeout() const;
+  [[nodiscard]] uint32_t draw() { return random_(); }  // uniform
 
   // ---- what the control thread does, on this worker's loop
   void set_mesh(MeshRef mesh) { mesh_ = std::move(mesh); }
@@ -95,6 +105,8 @@ class Worker {
   std::function<void()> drained_;
   ring::Timer tending_;
   ring::Clock::time_point next_trim_{};
+  ring::Clock::time_point next_expiry_{};
+  std::mt19937 random_;
   uint64_t accepted_ = 0;
   uint64_t unknown_pod_ = 0;
   bool armed_ = false;

@@ -43,6 +43,8 @@ void Worker::report(std::vector<v1::Counter>* out) const {
       set_label(counter, "reason", name(reason));
     }
   }
+  requests.report(mesh_->settings().trust_domain(), out);
+  report.add("leat_request_series", requests.series(), true);
   report.add("leat_flows_open", flows.open_flows(), true);
   report.add("leat_accepted_total", accepted_);
   report.add("leat_accepted_unknown_pod_total", unknown_pod_);
@@ -60,6 +62,9 @@ void Worker::report(std::vector<v1::Counter>* out) const {
       set_label(report.add("leat_hbone_breaches_total", hbone.breaches[i]), "reason",
                 hbone::name(static_cast<hbone::Breach>(i)));
   }
+  report.add("leat_http_clients_idle", http.idle(), true);
+  report.add("leat_http_upstreams_idle", upstreams.idle(), true);
+  report.add("leat_http_upstreams_reused_total", upstreams.reused());
   report.add("leat_loop_turns_total", loop.counters().turns);
   report.add("leat_loop_starved_turns_total", loop.counters().starved_turns);
   report.add("leat_loop_accept_backoffs_total", loop.counters().accept_backoffs);

@@ -32,18 +32,30 @@ std::vector<IpAddress> addresses_of(const v1::Workload& message, Problems* probl
   return addresses;
 }
 
-// The ready backends of `port`, by address family: an endpoint that names no target for this port does not serve it.
-std::array<Service::Port, 2> ports_of_service(const v1::Service& message, uint16_t port, Problems* problems) {
-  std::array<Service::Port, 2> families{Service::Port{.port = port, .ipv6 = false}, {.port = port, .ipv6 = true}};
+std::string label(const v1::Workload& message, const char* key) {
+  const auto found = message.labels().find(key);
+  return found == message.labels().end() ? "" : found->second;
+}
+
+bool is_in(const v1::Endpoint& endpoint, std::optional<uint32_t> subset) {
+  return !subset || std::ranges::find(endpoint.subsets(), *subset) != endpoint.subsets().end();
+}
+
+// The ready backends of `port`, of one subset or all, by address family: an endpoint that names no target for this port
+// does not serve it.
+std::array<Service::Port, 2> ports_of_service(const v1::Service& message, const Service::Port& like,
+                                              std::optional<uint32_t> subset, Problems* problems) {
+  std::array<Service::Port, 2> families{like, like};
+  families[1].ipv6 = true;
   for (const v1::Endpoint& endpoint : message.endpoints()) {
-    if (!endpoint.ready()) continue;
-    const auto mapping = std::ranges::find(endpoint.ports(), port, &v1::EndpointPort::service_port);
+    if (!endpoint.ready() || !is_in(endpoint, subset)) continue;
+    const auto mapping = std::ranges::find(endpoint.ports(), like.port, &v1::EndpointPort::service_port);
     if (mapping == endpoint.ports().end()) continue;
     const auto address = IpAddress::from_wire(endpoint.address());
     const auto target = port_of(mapping->target_port());
     if (!address || !target) {
       problems->push_back(fmt::format("service {}/{}: an endpoint of port {} has a wrong address or target port",
-                                      message.namespace_(), message.name(), port));
+                                      message.namespace_(), message.name(), like.port));
       continue;
     }
     const uint32_t weight = std::max(endpoint.weight(), 1u);
@@ -52,6 +64,25 @@ std::array<Service::Port, 2> ports_of_service(const v1::Service& message, uint16
     family.backends.push_back({.target = {*address, *target}, .uid = endpoint.workload_uid(), .weight = weight});
   }
   return families;
+}
+
+// All ports of the whole Service, or of one subset.
+void add_ports(const v1::Service& message, std::optional<uint32_t> subset, Service& service, Problems* problems) {
+  for (const v1::ServicePort& declared : message.ports()) {
+    const auto port = port_of(declared.port());
+    if (!port) {
+      problems->push_back(fmt::format("service {}: port {} is out of range", service.key, declared.port()));
+      continue;
+    }
+    Service::Port like{.port = *port, .protocol = declared.protocol(), .load_balancing = message.load_balancing()};
+    if (subset) {
+      const v1::Subset& part = message.subsets(static_cast<int>(*subset));
+      like.subset = part.name();
+      like.load_balancing = part.load_balancing();
+    }
+    for (Service::Port& family : ports_of_service(message, like, subset, problems))
+      service.ports.push_back(std::move(family));
+  }
 }
 
 }  // namespace
@@ -65,11 +96,13 @@ bool Workload::has_address(const IpAddress& address) const {
   return std::ranges::find(addresses, address) != addresses.end();
 }
 
-const Service::Port* Service::find_port(uint16_t port, bool ipv6) const {
-  const auto found =
-      std::ranges::find_if(ports, [&](const Port& each) { return each.port == port && each.ipv6 == ipv6; });
+const Service::Port* Service::find_port(uint16_t port, bool ipv6, std::string_view subset) const {
+  const auto found = std::ranges::find_if(
+      ports, [&](const Port& each) { return each.port == port && each.ipv6 == ipv6 && each.subset == subset; });
   return found == ports.end() ? nullptr : &*found;
 }
+
+bool Service::has_subset(std::string_view subset) const { return std::ranges::find(subsets, subset) != subsets.end(); }
 
 MeshRef Mesh::build(v1::Mesh mesh, Problems* problems) {
   v1::MeshChange everything;
@@ -109,6 +142,10 @@ void Mesh::upsert_workload(const v1::Workload& message, Problems* problems) {
   workload->namespace_ = message.namespace_();
   workload->name = message.name();
   workload->service_account = message.service_account();
+  workload->owner = message.owner().empty() ? message.name() : message.owner();
+  workload->app = label(message, "app");
+  workload->version = label(message, "version");
+  if (message.local()) workload->labels.insert(message.labels().begin(), message.labels().end());
   workload->addresses = addresses_of(message, problems);
   workload->captured = message.captured();
   workload->local = message.local();
@@ -136,15 +173,14 @@ void Mesh::remove_workload(std::string_view uid) {
 void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
   auto service = std::make_unique<Service>();
   service->key = fmt::format("{}/{}", message.namespace_(), message.name());
-  service->load_balancing = message.load_balancing();
-  for (const v1::ServicePort& declared : message.ports()) {
-    if (const auto port = port_of(declared.port())) {
-      for (Service::Port& family : ports_of_service(message, *port, problems))
-        service->ports.push_back(std::move(family));
-    } else {
-      problems->push_back(fmt::format("service {}: port {} is out of range", service->key, declared.port()));
-    }
+  service->namespace_ = message.namespace_();
+  service->name = message.name();
+  add_ports(message, std::nullopt, *service, problems);
+  for (int subset = 0; subset < message.subsets_size(); ++subset) {
+    service->subsets.push_back(message.subsets(subset).name());
+    add_ports(message, subset, *service, problems);
   }
+  if (!message.route_tables().empty()) service->routes = make_ref<Routes>(route::compile_tables(message, problems));
   link(*service);
   const std::string key = service->key;
   services_[key] = ServiceRef(service.release());
@@ -211,6 +247,23 @@ WorkloadRef Mesh::workload_at(const IpAddress& address) const {
   return found == by_address_.end() ? nullptr : found->second;
 }
 
+ServiceRef Mesh::service(std::string_view key) const {
+  const auto found = services_.find(key);
+  return found == services_.end() ? nullptr : found->second;
+}
+
+RouteTarget Mesh::resolve(const route::Destination& destination, uint16_t requested_port, bool ipv6) const {
+  using Missing = RouteTarget::Missing;
+  RouteTarget target{.service = service(destination.service)};
+  if (!target.service) return target;
+  target.missing = Missing::kSubset;
+  if (!destination.subset.empty() && !target.service->has_subset(destination.subset)) return target;
+  const uint16_t port = destination.port != 0 ? destination.port : requested_port;
+  target.port = target.service->find_port(port, ipv6, destination.subset);
+  target.missing = target.port ? Missing::kNothing : Missing::kPort;
+  return target;
+}
+
 std::optional<Destination> Mesh::destination(const IpAddress& local) const {
   const auto id = destination_id(local);
   if (!id) return std::nullopt;
@@ -219,10 +272,7 @@ std::optional<Destination> Mesh::destination(const IpAddress& local) const {
   const Alias& alias = found->second;
   Destination destination{.address = alias.address, .remote_only = alias.remote_only};
   if (alias.target == Target::kWorkload) destination.workload = workload(alias.key);
-  if (alias.target == Target::kService) {
-    const auto service = services_.find(alias.key);
-    if (service != services_.end()) destination.service = service->second;
-  }
+  if (alias.target == Target::kService) destination.service = service(alias.key);
   return destination;
 }
 

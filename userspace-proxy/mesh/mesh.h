@@ -16,6 +16,7 @@
 #include "common/ip.h"
 #include "leat.pb.h"
 #include "userspace-proxy/mesh/ref.h"
+#include "userspace-proxy/route/table.h"
 
 namespace leat::proxy {
 
@@ -25,6 +26,9 @@ struct Workload : RefCounted {
   std::string namespace_;
   std::string name;
   std::string service_account;
+  std::string owner;         // the Deployment or such; where none is known, the pod's name
+  std::string app, version;  // its labels of these names; empty: none
+  route::Labels labels;      // of a local pod: what routes ask of a client
   std::vector<IpAddress> addresses;
   bool captured = false;  // reachable by HBONE, has an identity
   bool local = false;     // on this node
@@ -46,24 +50,49 @@ struct Backend {
   uint32_t weight = 1;   // ≥ 1
 };
 
+// The HTTP routes of a Service: shared by its generations while only its workloads change.
+struct Routes : RefCounted {
+  explicit Routes(std::vector<route::Table> compiled) : tables(std::move(compiled)) {}
+  std::vector<route::Table> tables;
+};
+
 struct Service : RefCounted {
   // The ready backends of one service port in one address family, for a client of IPv4 must be seen as one of IPv4;
-  // those that the kernel can't join by itself (on other nodes, or outside the mesh) first.
+  // those that the kernel can't join by itself (on other nodes, or outside the mesh) first. Of the whole Service, or of
+  // one of its subsets.
   struct Port {
     uint16_t port = 0;
     bool ipv6 = false;
+    v1::Protocol protocol = v1::PROTOCOL_TCP;
+    v1::LoadBalancing load_balancing = v1::LB_LEAST_REQUEST;
+    std::string subset;  // empty: the whole Service
     std::vector<Backend> backends;
     size_t remote = 0;        // how many of them the kernel can't join
     uint32_t max_weight = 1;  // of all of them
   };
 
   std::string key;  // namespace/name
-  v1::LoadBalancing load_balancing = v1::LB_LEAST_REQUEST;
-  std::vector<Port> ports;
+  std::string namespace_;
+  std::string name;
+  std::vector<Port> ports;           // of the whole Service first, in both families each, then of each subset
+  std::vector<std::string> subsets;  // their names
+  Ref<const Routes> routes;          // null: none
 
-  [[nodiscard]] const Port* find_port(uint16_t port, bool ipv6) const;
+  [[nodiscard]] const Port* find_port(uint16_t port, bool ipv6, std::string_view subset = {}) const;
+  [[nodiscard]] bool has_subset(std::string_view subset) const;
+  [[nodiscard]] std::span<const route::Table> route_tables() const {
+    return routes ? std::span<const route::Table>(routes->tables) : std::span<const route::Table>();
+  }
 };
 using ServiceRef = Ref<const Service>;
+
+// Where the destination of a route leads.
+struct RouteTarget {
+  enum class Missing : uint8_t { kNothing, kService, kSubset, kPort };
+  Missing missing = Missing::kService;
+  ServiceRef service;                   // null where it is missing
+  const Service::Port* port = nullptr;  // null where anything is missing; may have no backend
+};
 
 // What an application asked for, decoded from the alias that it was given.
 struct Destination {
@@ -85,6 +114,9 @@ class Mesh : public RefCounted {
   // Null where the model has no such pod.
   [[nodiscard]] WorkloadRef workload(std::string_view uid) const;
   [[nodiscard]] WorkloadRef workload_at(const IpAddress& address) const;
+  [[nodiscard]] ServiceRef service(std::string_view key) const;
+  // `requested_port` is the one that the client asked for, where the destination names none.
+  [[nodiscard]] RouteTarget resolve(const route::Destination& destination, uint16_t requested_port, bool ipv6) const;
   // By the local address of an accepted connection; nothing if that is no alias that the model hands to clients.
   [[nodiscard]] std::optional<Destination> destination(const IpAddress& local) const;
   // The id that shows `address` to an application as its peer.

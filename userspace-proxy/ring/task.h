@@ -95,6 +95,7 @@ Task<T> Promise<T>::get_return_object() {
 inline Task<void> Promise<void>::get_return_object() {
   return Task<void>(std::coroutine_handle<Promise<void>>::from_promise(*this));
 }
+}  // namespace detail
 
 // A coroutine that owns itself: it runs at once until its first wait, and its frame goes when it ends.
 struct Detached {
@@ -106,11 +107,10 @@ struct Detached {
     [[noreturn]] static void unhandled_exception() noexcept { std::abort(); }
   };
 };
-}  // namespace detail
 
 // Starts `task` now and lets it run to its end on its own.
 inline void start(Task<void> task) {
-  [](Task<void> owned) -> detail::Detached { co_await std::move(owned); }(std::move(task));
+  [](Task<void> owned) -> Detached { co_await std::move(owned); }(std::move(task));
 }
 
 // One coroutine waits; set() wakes it. A set() with nobody waiting is remembered once. The waiter resumes inside set():
@@ -143,7 +143,7 @@ class Signal {
 inline Task<void> both(Task<void> a, Task<void> b) {
   int open = 2;
   Signal done;
-  auto run = [](Task<void> task, int& left, Signal& signal) -> detail::Detached {
+  auto run = [](Task<void> task, int& left, Signal& signal) -> Detached {
     co_await std::move(task);
     if (--left == 0) signal.set();
   };

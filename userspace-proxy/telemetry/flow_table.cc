@@ -156,7 +156,8 @@ v1::Flow FlowTable::describe(const FlowFacts& facts) const {
   flow.set_requested_port(facts.requested.port);
   flow.set_security(word(facts.security));
   if (facts.peer) flow.set_peer_identity(facts.peer->text);
-  flow.set_protocol("tcp");
+  flow.set_protocol(facts.protocol == SeenProtocol::kHttp1 ? "http/1.1" : "tcp");
+  flow.set_requests(facts.requests);
   flow.set_bytes_sent(facts.bytes.a_to_b);
   flow.set_bytes_received(facts.bytes.b_to_a);
   flow.set_opened_ms(facts.opened_ms);

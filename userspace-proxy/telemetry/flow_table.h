@@ -24,6 +24,7 @@ struct PeerIdentity : RefCounted {
 };
 
 enum class Security : uint8_t { kNone, kMtls, kSameNode, kPlaintext };
+enum class SeenProtocol : uint8_t { kTcp, kHttp1 };
 enum class Verdict : uint8_t { kOpen, kOk, kReset, kDenied, kFailed };
 
 struct FlowFacts {
@@ -40,9 +41,11 @@ struct FlowFacts {
   v1::FlowDirection direction = v1::FLOW_OUTBOUND;
   v1::FlowPath path = v1::PATH_PROXY;
   Security security = Security::kNone;
+  SeenProtocol protocol = SeenProtocol::kTcp;
   Verdict verdict = Verdict::kOpen;
   Reason reason = Reason::kNone;
-  uint8_t attempts = 0;
+  uint8_t attempts = 0;   // of the last request, where there are several
+  uint32_t requests = 0;  // HTTP
 };
 
 class FlowTable;

@@ -25,6 +25,15 @@ enum class Reason : uint8_t {
   kDeniedByPeer,      // CONNECT answered 401
   kRefusedByPeer,     // 503: the peer could not reach its application
   kBadRequestByPeer,  // 400
+  // outbound, HTTP
+  kNoRoute,         // routes hold for this client, and none matches
+  kNoRouteTarget,   // the route's destination names no Service
+  kNoSubset,        // … or a subset that its Service does not have
+  kBadRequest,      // what the client sent is no valid request
+  kRequestTimeout,  // a head that did not arrive in time
+  kConnectMethod,   // CONNECT
+  kServerClosed,    // the upstream ended before its response did
+  kBadResponse,     // what the upstream sent is no valid response
   // inbound
   kHandshakeTimeout,
   kPodLimit,         // this pod has as many connections, or handshakes under way, as one pod may have

@@ -56,6 +56,27 @@ TEST_CASE("counters are summed by name and labels, and of two certificates the l
   CHECK(reply.error().empty());
 }
 
+TEST_CASE("histograms are summed bucket by bucket, those of other bounds left out") {
+  ProxyChannel::Answers answers;
+  for (const double bound : {1.0, 1.0, 2.0}) {
+    v1::ToAgent part;
+    auto& counter = *part.mutable_stats_reply()->add_counters();
+    counter.set_name("took");
+    counter.mutable_histogram()->add_bounds(bound);
+    counter.mutable_histogram()->add_counts(3);
+    counter.mutable_histogram()->add_counts(1);
+    counter.mutable_histogram()->set_sum(5);
+    answers.replies.emplace_back(std::to_string(answers.replies.size()), part);
+  }
+  v1::ApiReply reply;
+  merge_stats(answers, reply);
+  REQUIRE(reply.counters_size() == 1);
+  const v1::Histogram& sum = reply.counters(0).histogram();
+  CHECK(sum.counts(0) == 6);
+  CHECK(sum.counts(1) == 2);
+  CHECK(sum.sum() == 10);
+}
+
 TEST_CASE("a cursor that was forgotten is the beginning, and none is given twice") {
   FlowCursors cursors(100);
   const uint64_t first = cursors.remember({.proxies = {{"a", 7}}, .kernel = 2});

@@ -40,6 +40,21 @@ std::string joined(const List& list, ToText to_text) {
   return fmt::format("[{}]", fmt::join(texts, " "));
 }
 
+void render_table(const v1::RouteTable& table, std::string& out) {
+  out += fmt::format("  routes for {}\n",
+                     table.visible_to().empty() ? "all" : fmt::format("{}", fmt::join(table.visible_to(), " ")));
+  for (const v1::HttpRoute& route : table.routes()) {
+    const v1::Origin& origin = route.origin();
+    out += fmt::format("    route '{}' of {} {}/{} {}:{}\n", route.name(), origin.kind(), origin.namespace_(),
+                       origin.name(), origin.file(), origin.line());
+    for (const v1::RouteMatch& match : route.matches()) out += fmt::format("      if {}\n", match.ShortDebugString());
+    for (const v1::RouteDestination& to : route.destinations()) {
+      out +=
+          fmt::format("      {} to {}:{} {} as '{}'\n", to.weight(), to.service(), to.port(), to.subset(), to.host());
+    }
+  }
+}
+
 void render_model(const v1::Mesh& mesh, std::string& out) {
   const auto line = std::back_inserter(out);
   const v1::MeshSettings& settings = mesh.settings();
@@ -58,15 +73,20 @@ void render_model(const v1::Mesh& mesh, std::string& out) {
     fmt::format_to(line, "service {}/{} {}{} {} ports {}\n", service.namespace_(), service.name(),
                    joined(service.vips(), address_text), service.headless() ? " headless" : "",
                    v1::LoadBalancing_Name(service.load_balancing()), joined(service.ports(), [](const auto& port) {
-                     return fmt::format("{}:{}:{}", port.port(), port.name(), port.app_protocol());
+                     return fmt::format("{}:{}:{}:{}", port.port(), port.name(), port.app_protocol(),
+                                        v1::Protocol_Name(port.protocol()).substr(9));
                    }));
+    for (const auto& subset : service.subsets())
+      fmt::format_to(line, "  subset {} {}\n", subset.name(), v1::LoadBalancing_Name(subset.load_balancing()));
     for (const auto& endpoint : service.endpoints()) {
-      fmt::format_to(line, "  {} {}{} {}\n", address_text(endpoint.address()),
-                     endpoint.workload_uid().empty() ? "-" : endpoint.workload_uid(), endpoint.ready() ? " ready" : "",
-                     joined(endpoint.ports(), [](const auto& port) {
-                       return fmt::format("{}>{}", port.service_port(), port.target_port());
-                     }));
+      fmt::format_to(
+          line, "  {} {}{} {}{}\n", address_text(endpoint.address()),
+          endpoint.workload_uid().empty() ? "-" : endpoint.workload_uid(), endpoint.ready() ? " ready" : "",
+          joined(endpoint.ports(),
+                 [](const auto& port) { return fmt::format("{}>{}", port.service_port(), port.target_port()); }),
+          endpoint.subsets().empty() ? "" : fmt::format(" in {}", fmt::join(endpoint.subsets(), ",")));
     }
+    for (const auto& table : service.route_tables()) render_table(table, out);
   }
   for (const auto& alias : mesh.aliases()) {
     fmt::format_to(line, "alias {} {} {}{}\n", alias.id(), address_text(alias.address()),

@@ -20,8 +20,7 @@ struct Field {
 
   Field(v1::LoadBalancing algorithm, std::initializer_list<uint32_t> weights) {
     service.key = "shop/backend";
-    service.load_balancing = algorithm;
-    Service::Port port{.port = 80};
+    Service::Port port{.port = 80, .load_balancing = algorithm};
     uint32_t host = 0x0a000001;
     for (const uint32_t weight : weights) {
       port.backends.push_back({.target = {IpAddress::v4(host++), 8080}, .weight = weight});
@@ -169,6 +168,19 @@ TEST_CASE("a backend in use is not forgotten, an idle one is") {
   CHECK(field.balancer.ejected(target, field.now));
   field.balancer.forget_idle(field.now + limits::kEjection);
   CHECK(!field.balancer.ejected(target, field.now));
+}
+
+TEST_CASE("round robin over one subset does not move that over another") {
+  Field field(v1::LB_ROUND_ROBIN, {1, 1, 1});
+  Service::Port canary = field.port();
+  canary.subset = "canary";
+  canary.backends.resize(2);
+  std::set<const Backend*> seen;
+  for (int round = 0; round < 3; ++round) {
+    seen.insert(field.first());
+    field.balancer.candidates(field.service, canary, false, field.now).next();
+  }
+  CHECK(seen.size() == 3);
 }
 
 }  // namespace leat::proxy

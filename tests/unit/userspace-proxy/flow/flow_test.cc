@@ -25,18 +25,6 @@ v1::Flow closed_flow(Node& node) {
   return {};
 }
 
-void reset(UniqueFd socket) {
-  const linger now{1, 0};
-  setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
-}
-
-std::string pattern(size_t bytes) {
-  std::string text(bytes, '\0');
-  uint32_t state = 1;
-  for (char& c : text) c = static_cast<char>((state = state * 1664525 + 1013904223) >> 24);
-  return text;
-}
-
 }  // namespace
 
 TEST_CASE("a connection to a pod of the same node reaches the application through the proxy") {

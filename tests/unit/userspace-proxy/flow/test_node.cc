@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include <algorithm>
 #include <array>
@@ -376,6 +377,18 @@ std::string read_all(const UniqueFd& socket) {
     if (size < 0) return all + (errno == ECONNRESET ? "RESET" : std::strerror(errno));
     all.append(buffer.data(), static_cast<size_t>(size));
   }
+}
+
+void reset(UniqueFd socket) {
+  const linger now{1, 0};
+  setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+std::string pattern(size_t bytes) {
+  std::string text(bytes, '\0');
+  uint32_t state = 1;
+  for (char& c : text) c = static_cast<char>((state = state * 1664525 + 1013904223) >> 24);
+  return text;
 }
 
 std::string read_some(const UniqueFd& socket, size_t bytes) {

@@ -149,5 +149,8 @@ void send_all(const UniqueFd& socket, std::string_view bytes);
 // Reads until the end; "RESET" is appended where it was a reset.
 std::string read_all(const UniqueFd& socket);
 std::string read_some(const UniqueFd& socket, size_t bytes);
+void reset(UniqueFd socket);
+// Bytes that repeat nowhere.
+std::string pattern(size_t bytes);
 
 }  // namespace leat::proxy::test

@@ -204,4 +204,78 @@ TEST_CASE("service accounts that need a certificate here are those of this node'
   CHECK(accounts == std::set<std::pair<std::string, std::string>>{{"shop", "backend"}, {"shop", "default"}});
 }
 
+namespace {
+
+// backend with subsets v1 (the local pod) and v2 (the remote one), and a route to v2 of all requests.
+v1::Mesh split_mesh() {
+  v1::Mesh mesh = small_mesh();
+  v1::Service* service = mesh.mutable_services(0);
+  service->mutable_ports(0)->set_protocol(v1::PROTOCOL_HTTP);
+  service->add_subsets()->set_name("v1");
+  service->add_subsets()->set_name("v2");
+  service->mutable_subsets(1)->set_load_balancing(v1::LB_ROUND_ROBIN);
+  service->mutable_endpoints(0)->add_subsets(0);
+  service->mutable_endpoints(1)->add_subsets(1);
+  v1::RouteDestination* destination = service->add_route_tables()->add_routes()->add_destinations();
+  destination->set_service("shop/backend");
+  destination->set_subset("v2");
+  destination->set_weight(1);
+  return mesh;
+}
+
+}  // namespace
+
+TEST_CASE("a subset's port has the backends of that subset only, and its own algorithm") {
+  const MeshRef mesh = build(split_mesh());
+  const ServiceRef service = mesh->service("shop/backend");
+  REQUIRE(service);
+  CHECK(service->find_port(80, false)->backends.size() == 3);
+  CHECK(service->find_port(80, false)->protocol == v1::PROTOCOL_HTTP);
+  CHECK(service->find_port(80, false)->load_balancing == v1::LB_LEAST_REQUEST);
+  const Service::Port* v2 = service->find_port(80, false, "v2");
+  REQUIRE(v2);
+  REQUIRE(v2->backends.size() == 1);
+  CHECK(v2->backends[0].uid == "remote");
+  CHECK(v2->backends[0].workload->name == "remote");
+  CHECK(v2->load_balancing == v1::LB_ROUND_ROBIN);
+  CHECK(v2->remote == 1);
+  CHECK(service->find_port(80, false, "v3") == nullptr);
+}
+
+TEST_CASE("a route's destination resolves to a port, or says what is missing") {
+  using Missing = RouteTarget::Missing;
+  const MeshRef mesh = build(split_mesh());
+  const route::Destination& v2 = mesh->service("shop/backend")->route_tables()[0].routes[0].destinations[0];
+  const RouteTarget target = mesh->resolve(v2, 80, false);
+  CHECK(target.missing == Missing::kNothing);
+  CHECK(target.service == mesh->service("shop/backend"));
+  CHECK(target.port == target.service->find_port(80, false, "v2"));
+  CHECK(mesh->resolve(v2, 81, false).missing == Missing::kPort);
+  CHECK(mesh->resolve({.service = "shop/backend", .port = 80}, 9999, false).missing == Missing::kNothing);
+  CHECK(mesh->resolve({.service = "shop/backend", .subset = "v3"}, 80, false).missing == Missing::kSubset);
+  CHECK(mesh->resolve({.service = "shop/gone"}, 80, false).missing == Missing::kService);
+  CHECK(mesh->resolve({.service = ""}, 80, false).missing == Missing::kService);
+}
+
+TEST_CASE("a workload's change relinks the subsets of its services and keeps their routes") {
+  const MeshRef before = build(split_mesh());
+  v1::MeshChange change;
+  add_workload(change.mutable_workloads(), "remote", "10.2.0.2", false);
+  change.mutable_workloads(0)->set_name("renamed");
+  std::vector<std::string> problems;
+  const MeshRef after = Mesh::apply(*before, change, &problems);
+  const ServiceRef service = after->service("shop/backend");
+  CHECK(service->find_port(80, false, "v2")->backends[0].workload->name == "renamed");
+  CHECK(service->routes == before->service("shop/backend")->routes);
+  CHECK(before->service("shop/backend")->find_port(80, false, "v2")->backends[0].workload->name == "remote");
+}
+
+TEST_CASE("labels are kept of local workloads only: no other asks for a route here") {
+  v1::Mesh mesh = small_mesh();
+  for (v1::Workload& workload : *mesh.mutable_workloads()) (*workload.mutable_labels())["app"] = workload.name();
+  const MeshRef built = build(mesh);
+  CHECK(built->workload("front")->labels.at("app") == "front");
+  CHECK(built->workload("remote")->labels.empty());
+}
+
 }  // namespace leat::proxy

@@ -1,0 +1,165 @@
+#include "cli/routes_view.h"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cli/text.h"
+
+namespace leat::cli {
+namespace {
+
+using Services = std::map<std::string, const v1::Service*>;
+
+// ---- conditions, as words: "uri=/api/*", "header x-user~[a-z]+"
+
+std::string value_text(const v1::StringMatch& match) {
+  switch (match.kind_case()) {
+    case v1::StringMatch::kExact:
+      return "=" + match.exact();
+    case v1::StringMatch::kPrefix:
+      return fmt::format("={}*", match.prefix());
+    case v1::StringMatch::kRegex:
+      return "~" + match.regex();
+    case v1::StringMatch::KIND_NOT_SET:
+      return "";
+  }
+  return "";
+}
+
+std::map<std::string, std::string> ordered(const google::protobuf::Map<std::string, std::string>& map) {
+  return {map.begin(), map.end()};
+}
+
+std::string match_text(const v1::RouteMatch& match) {
+  std::vector<std::string> words;
+  if (match.has_method()) words.push_back("method" + value_text(match.method()));
+  if (match.has_uri()) {
+    words.push_back("uri" + value_text(match.uri()) + (match.uri().ignore_case() ? " (any case)" : ""));
+  }
+  if (match.has_scheme()) words.push_back("scheme" + value_text(match.scheme()));
+  if (match.has_authority()) words.push_back("authority" + value_text(match.authority()));
+  for (const v1::NamedMatch& header : match.headers())
+    words.push_back(fmt::format("header {}{}", header.name(), value_text(header.value())));
+  for (const v1::NamedMatch& header : match.without_headers())
+    words.push_back(fmt::format("no header {}{}", header.name(), value_text(header.value())));
+  for (const v1::NamedMatch& param : match.query_params())
+    words.push_back(fmt::format("query {}{}", param.name(), value_text(param.value())));
+  if (match.port() != 0) words.push_back(fmt::format("port={}", match.port()));
+  for (const auto& [label, value] : ordered(match.source_labels()))
+    words.push_back(fmt::format("client {}={}", label, value));
+  if (!match.source_namespace().empty()) words.push_back("client namespace=" + match.source_namespace());
+  return words.empty() ? "any" : fmt::format("{}", fmt::join(words, ", "));
+}
+
+std::vector<std::string> match_texts(const v1::HttpRoute& route) {
+  std::vector<std::string> texts;
+  for (const v1::RouteMatch& match : route.matches()) texts.push_back(match_text(match));
+  return texts;
+}
+
+// ---- destinations
+
+std::string destination_text(const v1::RouteDestination& to) {
+  return fmt::format("{}{}{}", to.service().empty() ? to.host() : to.service(),
+                     to.port() == 0 ? "" : fmt::format(":{}", to.port()), to.subset().empty() ? "" : " " + to.subset());
+}
+
+double share_of(const v1::RouteDestination& to, const v1::HttpRoute& route) {
+  double sum = 0;
+  for (const v1::RouteDestination& each : route.destinations()) sum += each.weight();
+  return 100.0 * to.weight() / sum;
+}
+
+// Why requests that come there are answered with 503; empty: they are not.
+std::string problem_of(const v1::RouteDestination& to, const Services& services) {
+  const auto found = services.find(to.service());
+  if (found == services.end()) return "no such Service";
+  const v1::Service& service = *found->second;
+  if (to.port() != 0 && std::ranges::find(service.ports(), to.port(), &v1::ServicePort::port) == service.ports().end())
+    return "no such port";
+  const auto subset = std::ranges::find(service.subsets(), to.subset(), &v1::Subset::name);
+  if (!to.subset().empty() && subset == service.subsets().end()) return "no such subset";
+  const auto index = static_cast<uint32_t>(subset - service.subsets().begin());
+  const bool any_ready = std::ranges::any_of(service.endpoints(), [&](const v1::Endpoint& endpoint) {
+    return endpoint.ready() &&
+           (to.subset().empty() || std::ranges::find(endpoint.subsets(), index) != endpoint.subsets().end());
+  });
+  return any_ready ? "" : "no ready endpoint";
+}
+
+// ---- one route
+
+Json route_json(const v1::Service& service, const v1::RouteTable& table, const v1::HttpRoute& route,
+                const Services& services) {
+  Json destinations = Json::array();
+  for (const v1::RouteDestination& to : route.destinations()) {
+    destinations.push_back({{"host", to.host()},
+                            {"service", to.service()},
+                            {"port", to.port()},
+                            {"subset", to.subset()},
+                            {"weight", to.weight()},
+                            {"percent", share_of(to, route)},
+                            {"problem", problem_of(to, services)}});
+  }
+  const v1::Origin& origin = route.origin();
+  return {{"namespace", service.namespace_()},
+          {"host", service.name()},
+          {"clientNamespaces", std::vector<std::string>(table.visible_to().begin(), table.visible_to().end())},
+          {"name", route.name()},
+          {"matches", match_texts(route)},
+          {"destinations", std::move(destinations)},
+          {"from",
+           {{"kind", origin.kind()},
+            {"namespace", origin.namespace_()},
+            {"name", origin.name()},
+            {"file", origin.file()},
+            {"line", origin.line()}}}};
+}
+
+Row route_row(const v1::Service& service, const v1::RouteTable& table, const v1::HttpRoute& route,
+              const Services& services, bool wide) {
+  std::vector<std::string> destinations;
+  std::vector<std::string> problems;
+  for (const v1::RouteDestination& to : route.destinations()) {
+    destinations.push_back(fmt::format("{} {:.3g}%", destination_text(to), share_of(to, route)));
+    const std::string problem = problem_of(to, services);
+    if (!problem.empty()) problems.push_back(fmt::format("{}: {}, answered with 503", destination_text(to), problem));
+  }
+  const std::vector<std::string> matches = match_texts(route);
+  const v1::Origin& origin = route.origin();
+  Row row{
+      {service.namespace_(), service.name(),
+       table.visible_to().empty() ? "all" : fmt::format("{}", fmt::join(table.visible_to(), ",")),
+       matches.empty() ? "any" : fmt::format("{}", fmt::join(matches, " | ")),
+       Cell(fmt::format("{}", fmt::join(destinations, ", ")), problems.empty() ? Colour::kNone : Colour::kRed),
+       fmt::format("{} {}/{} {}:{}", origin.kind(), origin.namespace_(), origin.name(), origin.file(), origin.line())},
+      fmt::format("{}", fmt::join(problems, "; "))};
+  if (wide) row.cells.insert(row.cells.begin() + 3, or_dash(route.name()));
+  return row;
+}
+
+}  // namespace
+
+View routes_view(const v1::ApiReply& reply, bool wide) {
+  Services services;
+  for (const v1::Service& service : reply.mesh().services())
+    services.emplace(service.namespace_() + "/" + service.name(), &service);
+
+  std::vector<std::string> header = {"NAMESPACE", "HOST", "CLIENTS", "MATCH", "DESTINATIONS", "FROM"};
+  if (wide) header.insert(header.begin() + 3, "ROUTE");
+  View view{Table(std::move(header)), Json::array()};
+  for (const v1::Service& service : reply.mesh().services()) {
+    for (const v1::RouteTable& table : service.route_tables()) {
+      for (const v1::HttpRoute& route : table.routes()) {
+        view.table.add(route_row(service, table, route, services, wide));
+        view.list.push_back(route_json(service, table, route, services));
+      }
+    }
+  }
+  return view;
+}
+
+}  // namespace leat::cli

@@ -1,0 +1,10 @@
+// `leat routes`: what was compiled from the routing objects, and which line of which object each route comes from.
+#pragma once
+
+#include "cli/views.h"
+
+namespace leat::cli {
+
+View routes_view(const v1::ApiReply& reply, bool wide);
+
+}  // namespace leat::cli

@@ -1,0 +1,230 @@
+#include "control/read_virtual_service.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <span>
+
+#include <fmt/format.h>
+
+#include "common/regex.h"
+#include "control/text.h"
+
+namespace leat::control {
+namespace {
+
+constexpr std::string_view kMeshGateway = "mesh";
+constexpr uint32_t kMaxWeight = 1'000'000;
+
+bool names_mesh(const std::vector<Field>& gateways) {
+  return std::ranges::any_of(gateways, [](const Field& gateway) { return gateway.text_or() == kMeshGateway; });
+}
+
+// ---- match
+
+// What a condition without a text means.
+enum class Empty : uint8_t { kPresent, kWrong };
+
+void read_text_match(const Field& field, Empty empty, v1::StringMatch& match) {
+  const auto entries = field.entries();
+  if (entries.empty() && empty == Empty::kPresent && (!field.present() || field.is_map())) return;
+  if (entries.size() != 1) return field.error("must be one of exact, prefix and regex");
+  const auto& [kind, value] = entries.front();
+  const auto text = value.text();
+  if (!text) return value.error("must be a text");
+  if (kind == "exact") return match.set_exact(*text);
+  if (kind == "prefix") return match.set_prefix(*text);
+  if (kind != "regex") return field.error("must be one of exact, prefix and regex");
+  if (*text == "*" && empty == Empty::kPresent) return;  // Istio's word for any value
+  const auto regex = Regex::compile(*text);
+  if (!regex) return value.error(fmt::format("no regular expression (RE2): {}", regex.error().message));
+  match.set_regex(*text);
+}
+
+using NamedMatches = google::protobuf::RepeatedPtrField<v1::NamedMatch>;
+
+void read_query_params(const Field& field, NamedMatches& matches) {
+  for (const auto& [name, condition] : field.entries()) {
+    v1::NamedMatch& match = *matches.Add();
+    match.set_name(name);
+    read_text_match(condition, Empty::kPresent, *match.mutable_value());
+  }
+}
+
+void read_headers(const Field& field, NamedMatches& matches) {
+  constexpr std::array<std::string_view, 4> kFieldsOfTheMatch = {"authority", "method", "scheme", "uri"};
+  for (const auto& [name, condition] : field.entries()) {
+    if (std::ranges::find(kFieldsOfTheMatch, name) != kFieldsOfTheMatch.end()) {
+      condition.warn("ignored, as in Istio: this is a field of the match, not a header");
+      continue;
+    }
+    v1::NamedMatch& match = *matches.Add();
+    match.set_name(lower_case(name));
+    read_text_match(condition, Empty::kPresent, *match.mutable_value());
+  }
+}
+
+bool is_condition(std::string_view name) {
+  constexpr std::array<std::string_view, 14> kConditions = {
+      "authority",   "gateways", "headers",      "ignoreUriCase",   "method",     "name", "port",
+      "queryParams", "scheme",   "sourceLabels", "sourceNamespace", "statPrefix", "uri",  "withoutHeaders"};
+  return std::ranges::find(kConditions, name) != kConditions.end();
+}
+
+void read_conditions(const Field& field, v1::RouteMatch& match) {
+  for (const auto& [name, value] : field.entries()) {
+    if (!is_condition(name)) field.error("has a condition that Leat does not know");
+  }
+  match.set_name(field["name"].text_or());
+  const auto read_text = [&field](const char* name, v1::StringMatch* (v1::RouteMatch::*text)(), v1::RouteMatch& into) {
+    if (field[name].present()) read_text_match(field[name], Empty::kWrong, *(into.*text)());
+  };
+  read_text("uri", &v1::RouteMatch::mutable_uri, match);
+  read_text("scheme", &v1::RouteMatch::mutable_scheme, match);
+  read_text("method", &v1::RouteMatch::mutable_method, match);
+  read_text("authority", &v1::RouteMatch::mutable_authority, match);
+  if (field["ignoreUriCase"].boolean().value_or(false) && match.has_uri()) match.mutable_uri()->set_ignore_case(true);
+  read_headers(field["headers"], *match.mutable_headers());
+  read_headers(field["withoutHeaders"], *match.mutable_without_headers());
+  read_query_params(field["queryParams"], *match.mutable_query_params());
+  match.set_port(field["port"].port().value_or(0));
+  for (const auto& [label, value] : field["sourceLabels"].labels()) (*match.mutable_source_labels())[label] = value;
+  match.set_source_namespace(field["sourceNamespace"].text_or());
+}
+
+// Whether any request is left that the route takes.
+bool read_matches(const Field& field, HttpRoute& route) {
+  if (field.present() && !field.node().IsSequence()) {
+    field.error("must be a list; the route is left out");
+    return false;
+  }
+  const auto items = field.items();
+  for (const Field& item : items) {
+    const Findings& findings = item.sink().findings;
+    const size_t before = findings.size();
+    v1::RouteMatch match;
+    if (item.is_map()) {
+      const auto gateways = item["gateways"].items();
+      if (!gateways.empty() && !names_mesh(gateways)) continue;  // never holds in the mesh
+      read_conditions(item, match);
+    } else {
+      item.error("must be a mapping of fields");
+    }
+    if (holds_errors(std::span(findings).subspan(before))) {
+      item.error("can't be read whole, so it is left out: without a condition it would take more requests than meant");
+    } else {
+      route.matches.push_back(std::move(match));
+    }
+  }
+  return items.empty() || !route.matches.empty();
+}
+
+// ---- route
+
+std::optional<uint32_t> read_weight(const Field& field) {
+  const auto text = field.text();
+  if (!text) return std::nullopt;
+  uint32_t weight = 0;
+  const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), weight);
+  if (status == std::errc{} && end == text->data() + text->size() && weight <= kMaxWeight) return weight;
+  field.error(fmt::format("must be a whole number, 0 to {}, not '{}'; 0 is taken", kMaxWeight, *text));
+  return 0;
+}
+
+// Turns what is written into shares of which one at least is not 0.
+void settle_weights(const Field& list, const std::vector<Field>& items,
+                    const std::vector<std::optional<uint32_t>>& weights, HttpRoute& route) {
+  if (route.destinations.size() == 1) {
+    if (weights[0] == 0u) items[0]["weight"].warn("a single destination gets all requests, whatever its weight");
+    route.destinations[0].weight = 1;
+    return;
+  }
+  uint64_t sum = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    route.destinations[i].weight = weights[i].value_or(0);
+    sum += route.destinations[i].weight;
+  }
+  if (sum == 0) {
+    list.error("the weights sum to 0; all destinations get the same share");
+    for (RouteDestination& destination : route.destinations) destination.weight = 1;
+    return;
+  }
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (!weights[i]) items[i].warn("has no weight and others have one: it gets no request");
+  }
+}
+
+bool read_destinations(const Field& list, HttpRoute& route) {
+  const auto items = list.items();
+  std::vector<std::optional<uint32_t>> weights;
+  for (const Field& item : items) {
+    const Field destination = item["destination"];
+    if (destination["host"].text_or().empty())
+      destination["host"].error("missing: the requests that come here are answered with 503");
+    route.destinations.push_back({.host = destination["host"].text_or(),
+                                  .subset = destination["subset"].text_or(),
+                                  .port = destination["port"]["number"].port().value_or(0),
+                                  .place = {destination.path(), destination.line()}});
+    weights.push_back(read_weight(item["weight"]));
+  }
+  if (items.empty()) return false;
+  settle_weights(list, items, weights, route);
+  return true;
+}
+
+void read_http_route(const Field& field, VirtualService& service) {
+  HttpRoute route{.name = field["name"].text_or(), .place = {field.path(), field.line()}};
+  if (!read_matches(field["match"], route)) return;
+  if (!read_destinations(field["route"], route)) {
+    return field.error("has no route that leads anywhere, so it is left out: the next entry that matches holds");
+  }
+  service.http.push_back(std::move(route));
+}
+
+// ---- spec
+
+void read_gateways(const Field& field, VirtualService& service) {
+  const auto gateways = field.items();
+  if (gateways.empty()) return;
+  service.in_mesh = names_mesh(gateways);
+  if (!service.in_mesh) return field.warn("only 'mesh' is supported yet; the object has no effect");
+  for (const Field& gateway : gateways) {
+    if (gateway.text_or() != kMeshGateway) gateway.warn("only 'mesh' is supported yet; ignored");
+  }
+}
+
+void read_visibility(const Field& field, VirtualService& service) {
+  const auto items = field.items();
+  if (items.empty()) return;
+  std::vector<std::string> namespaces;
+  for (const Field& item : items) {
+    const std::string text = item.text_or();
+    if (text == "*") return;
+    if (text == ".") {
+      namespaces.push_back(service.meta.name.ns);
+    } else if (auto name = item.name()) {
+      namespaces.push_back(std::move(*name));
+    }
+  }
+  std::ranges::sort(namespaces);
+  const auto repeated = std::ranges::unique(namespaces);
+  namespaces.erase(repeated.begin(), repeated.end());
+  service.visible_to = std::move(namespaces);
+}
+
+}  // namespace
+
+Object read_virtual_service(const Field& root, Meta meta) {
+  VirtualService service{.meta = std::move(meta)};
+  const Field spec = root["spec"];
+  for (const Field& item : spec["hosts"].items()) service.hosts.push_back({item.text_or(), {item.path(), item.line()}});
+  if (service.hosts.empty()) spec["hosts"].fatal("missing: say whose requests are routed; the object is left out");
+  read_gateways(spec["gateways"], service);
+  read_visibility(spec["exportTo"], service);
+  for (const Field& item : spec["http"].items()) read_http_route(item, service);
+  if (service.http.empty() && spec["http"].present() && service.in_mesh)
+    spec["http"].error("no entry of it can be used; the object has no effect");
+  return service;
+}
+
+}  // namespace leat::control

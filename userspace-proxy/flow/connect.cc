@@ -1,0 +1,23 @@
+#include "userspace-proxy/flow/connect.h"
+
+namespace leat::proxy {
+
+bool is_endpoints_fault(Reason reason) {
+  switch (reason) {
+    case Reason::kRefused:
+    case Reason::kUnreachable:
+    case Reason::kConnectTimeout:
+    case Reason::kTlsFailed:
+    case Reason::kUntrustedPeer:
+    case Reason::kUnexpectedIdentity:
+    case Reason::kHandshakeTimeout:
+    case Reason::kProtocolBreach:
+    case Reason::kTunnelBroken:
+    case Reason::kRefusedByPeer:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace leat::proxy

@@ -1,0 +1,102 @@
+// One request of a client and its response: what travels, in which order, and how it may fail. Both directions run at
+// once, each reads again only when its last write was taken, and nothing is held while a side is silent. Where the
+// request goes is decided elsewhere (http_flow.h).
+#pragma once
+
+#include <cstdint>
+
+#include "userspace-proxy/flow/classify.h"
+#include "userspace-proxy/flow/http_messages.h"
+#include "userspace-proxy/flow/local_answer.h"
+#include "userspace-proxy/flow/upstream_pool.h"
+#include "userspace-proxy/http1/writer.h"
+
+namespace leat::proxy {
+
+class HttpExchange {
+ public:
+  HttpExchange(Worker& worker, FlowRecord& record, HttpClient& client);
+  HttpExchange(const HttpExchange&) = delete;
+  HttpExchange& operator=(const HttpExchange&) = delete;
+  ~HttpExchange();
+
+  // ---- the request's head
+  enum class Head : uint8_t {
+    kPartial,  // more bytes are needed
+    kWhole,    // request() stands
+    kFault,    // fault() says which
+  };
+  Head take(ring::Chain bytes);
+  Head take_end();  // the client has ended; kPartial: it had not begun
+  [[nodiscard]] const http1::RequestHead& request() const { return messages_->request.head(); }
+  [[nodiscard]] http1::Fault fault() const { return messages_->request.fault(); }
+
+  // ---- what becomes of it
+  enum class End : uint8_t {
+    kAnswered,     // whole
+    kUpgraded,     // 101 was delivered: from here on both sides speak something else, see upstream()
+    kUnanswered,   // the upstream ended before a byte of its response
+    kBadResponse,  // it sent no valid response, of which the client has seen nothing
+    kCutShort,     // it failed in the midst of a response
+    kBadRequest,   // the client's body is not valid, fault() says why, and no response had begun
+    kClientGone,   // the client was reset
+  };
+  // Sends the request and delivers the response. Ends only when nothing runs any more, and the upstream is back in its
+  // pool, or ended (but for kUpgraded).
+  ring::Task<End> run(UpstreamPtr upstream);
+  // Delivers an answer made here. False: the client is gone.
+  ring::Task<bool> answer(const LocalAnswer& answer);
+
+  // The request may be sent twice: it may meet a server that just closes an idle connection, and after kUnanswered run
+  // again (RFC 9112, section 9.3.1).
+  [[nodiscard]] bool is_repeatable() const;
+  // The client may send another request on this connection. What it has sent of it is back in the client.
+  [[nodiscard]] bool connection_goes_on() const { return keep_alive_ && !client_gone_; }
+  // The client may be sending still: who closes the connection now must read that first.
+  [[nodiscard]] bool leaves_bytes() const { return !messages_->request.ended() || client_.ahead(); }
+  [[nodiscard]] UpstreamPtr& upstream() { return upstream_; }
+
+  // ---- the account
+  [[nodiscard]] uint16_t code() const { return code_; }  // that the client got; 0: none
+  [[nodiscard]] uint64_t request_bytes() const { return messages_->request.body_bytes(); }
+  [[nodiscard]] uint64_t response_bytes() const { return messages_->response.body_bytes(); }
+
+ private:
+  // ---- the request
+  [[nodiscard]] bool put_request_head(ring::Chain& out) const;
+  [[nodiscard]] bool put_request_body(ring::Chain& out);
+  ring::Detached pump_request();
+  ring::Task<void> stop_pump();
+  void request_is_sent();
+  void client_spoke();
+  void client_failed();
+
+  // ---- the response
+  ring::Task<End> relay_response();
+  [[nodiscard]] bool put_response_head(ring::Chain& out);
+  [[nodiscard]] bool put_response_body(ring::Chain& out, ring::Chain& body) const;
+  ring::Task<bool> deliver(ring::Chain out);
+  [[nodiscard]] End end_of_failure() const;
+  [[nodiscard]] bool upstream_is_reusable() const;
+  [[nodiscard]] http1::Client client_side() const;
+
+  Worker& worker_;
+  FlowRecord& record_;
+  HttpClient& client_;
+  HttpMessageStock::Loan messages_;
+  UpstreamPtr upstream_;
+  ring::Chain input_;  // from the client, behind what was read
+  ring::Chain body_;   // of the request, not sent yet
+  ring::Signal pump_ended_;
+  uint16_t code_ = 0;
+  bool keep_alive_ = false;   // as the client was told
+  bool delivered_ = false;    // bytes of the final response went to the client
+  bool sent_ = false;         // nothing more of the request is to be sent
+  bool unsent_ = false;       // a write to the upstream failed
+  bool half_closed_ = false;  // the client has ended its side, and so do we towards the upstream
+  bool client_gone_ = false;
+  bool pumping_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace leat::proxy

@@ -1,0 +1,25 @@
+// Answers that the proxy makes itself, where a request could not be passed on: what each cause means to the client and
+// to the metrics.
+#pragma once
+
+#include <string>
+
+#include "userspace-proxy/http1/fault.h"
+#include "userspace-proxy/telemetry/reason.h"
+#include "userspace-proxy/telemetry/request_metrics.h"
+
+namespace leat::proxy {
+
+struct LocalAnswer {
+  uint16_t status = 503;
+  ResponseFlag flag = ResponseFlag::kNone;
+  Reason reason = Reason::kNone;  // for the flow record
+  std::string_view label;         // of the header leat-reason
+  std::string text;               // one sentence, with the cure where there is one
+};
+
+LocalAnswer answer_for(Reason reason);
+// A request that the codec did not accept.
+LocalAnswer answer_for(http1::Fault fault);
+
+}  // namespace leat::proxy

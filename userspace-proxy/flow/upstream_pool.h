@@ -1,0 +1,92 @@
+// Connections to backends for HTTP requests, one request after the other. An idle one is watched: what ends, or speaks
+// without being asked, is never used again. One pool a worker.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "userspace-proxy/flow/read_ahead.h"
+#include "userspace-proxy/flow/upstream_stream.h"
+
+namespace leat::proxy {
+
+// Which connections are as good as one another. The objects of the model stand for what they say: a pod that was edited
+// is another one, and connections of the former age out.
+struct UpstreamKey {
+  const Workload* source;
+  const Workload* destination;  // null: not a pod that the mesh knows
+  SocketAddress target;
+  Way way;
+  bool operator==(const UpstreamKey&) const = default;
+};
+
+class UpstreamConnection {
+ public:
+  // Just dialled for the flow of `record`.
+  UpstreamConnection(Upstream upstream, const UpstreamKey& key, const FlowRecord& record);
+
+  ReadAhead<UpstreamStream> stream;
+
+  [[nodiscard]] bool reused() const { return reused_; }  // carried a request before
+  // Has `record` say how this connection was made.
+  void show_in(FlowRecord& record) const;
+
+ private:
+  friend class UpstreamPool;
+  UpstreamKey key_;
+  WorkloadRef source_, destination_;  // those of the key, so that nothing else gets their addresses
+  Ref<const PeerIdentity> peer_;
+  v1::FlowPath path_;
+  Security security_;
+  bool reused_ = false;
+  ring::Clock::time_point idle_since_{};
+  // Its node in the pool's list; here while it is not idle.
+  std::list<UpstreamConnection*> out_{this};
+  std::list<UpstreamConnection*>::iterator place_ = out_.begin();
+};
+using UpstreamPtr = std::unique_ptr<UpstreamConnection>;
+
+class UpstreamPool {
+ public:
+  explicit UpstreamPool(Worker& worker) : worker_(worker) {}
+
+  enum class Reuse : uint8_t {
+    kAny,     // for a request that can be sent twice: the server may just be closing the connection
+    kRecent,  // used within limits::kUpstreamFresh
+    kNone,
+  };
+  // A connection to `backend` for the flow of `record`: an idle one, or a new one.
+  ring::Task<Outcome<UpstreamPtr>> connect(FlowRecord& record, const Backend& backend, Reuse reuse,
+                                           ring::Clock::time_point deadline);
+  // Its last response was read to the end and it may carry another request.
+  void put(UpstreamPtr connection);
+  // Ends a connection that may not: as it is if `at_once`, else in peace.
+  void end(UpstreamPtr connection, bool at_once);
+
+  // Ends what has been idle since `before`. Call it about once a second.
+  void close_idle(ring::Clock::time_point before);
+  // Those of this pod: they live in its namespace.
+  void pod_gone(const std::string& uid);
+
+  [[nodiscard]] size_t idle() const { return by_age_.size(); }
+  [[nodiscard]] size_t ending() const { return ending_; }
+  [[nodiscard]] uint64_t reused() const { return reused_; }
+
+ private:
+  struct KeyHash {
+    size_t operator()(const UpstreamKey& key) const;
+  };
+  UpstreamPtr take(const UpstreamKey& key, Reuse reuse);
+  UpstreamPtr remove(UpstreamConnection& connection);
+  ring::Task<void> retire(UpstreamPtr connection, bool at_once);
+
+  Worker& worker_;
+  std::unordered_map<UpstreamKey, std::vector<UpstreamPtr>, KeyHash> idle_;  // of a key: the last used at the back
+  std::list<UpstreamConnection*> by_age_;                                    // of all: the longest idle first
+  size_t ending_ = 0;
+  uint64_t reused_ = 0;
+};
+
+}  // namespace leat::proxy

@@ -1,0 +1,27 @@
+// A request -> its route -> one of the route's destinations.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "userspace-proxy/route/request.h"
+#include "userspace-proxy/route/table.h"
+
+namespace leat::proxy::route {
+
+struct Decision {
+  enum class Kind : uint8_t {
+    kUnrouted,  // no table holds for this client: the request goes to the endpoints of the Service that it asked for
+    kRouted,    // `route` holds
+    kNoMatch,   // a table holds and none of its routes matches: 404
+  };
+  Kind kind = Kind::kUnrouted;
+  const Route* route = nullptr;  // lives as long as the tables
+};
+
+Decision decide(std::span<const Table> tables, const Request& request, const Client& client);
+
+// By weight. `random` is uniform over all 32 bits.
+const Destination& pick(const Route& route, uint32_t random);
+
+}  // namespace leat::proxy::route

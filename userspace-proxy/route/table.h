@@ -1,0 +1,61 @@
+// The HTTP routes of a Service, compiled from the mesh model once and read by all workers.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "leat.pb.h"
+#include "userspace-proxy/route/request.h"
+#include "userspace-proxy/route/text_matcher.h"
+
+namespace leat::proxy::route {
+
+struct NamedMatcher {
+  std::string name;
+  TextMatcher value;
+};
+
+// All conditions of one `match` entry; absent ones hold.
+class Matcher {
+ public:
+  Matcher(const v1::RouteMatch& match, std::vector<std::string>* problems);
+  [[nodiscard]] bool matches(const Request& request, const Client& client) const;
+
+ private:
+  std::optional<TextMatcher> uri_, scheme_, method_, authority_;
+  std::vector<NamedMatcher> headers_, without_headers_, query_params_;
+  uint16_t port_;  // 0: any
+  std::vector<std::pair<std::string, std::string>> client_labels_;
+  std::string client_namespace_;  // empty: any
+};
+
+struct Destination {
+  std::string service;  // namespace/name; empty: there is no such Service
+  uint16_t port = 0;    // 0: the one that the client asked for
+  std::string subset;   // empty: all endpoints
+  uint64_t end = 0;     // the weights up to and with this one
+  std::string host;     // as the object has it, for messages
+};
+
+struct Route {
+  std::string name;
+  std::string origin;                     // "VirtualService shop/backend"
+  std::vector<Matcher> matches;           // none: every request
+  std::vector<Destination> destinations;  // never empty, the last one's `end` never 0
+};
+
+struct Table {
+  std::vector<std::string> visible_to;  // ascending; empty: all namespaces
+  std::vector<Route> routes;
+
+  [[nodiscard]] bool is_visible_to(std::string_view client_namespace) const;
+};
+
+// All tables of a Service, the ones that come first first.
+std::vector<Table> compile_tables(const v1::Service& service, std::vector<std::string>* problems);
+
+}  // namespace leat::proxy::route

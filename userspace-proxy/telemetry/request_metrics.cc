@@ -1,0 +1,178 @@
+#include "userspace-proxy/telemetry/request_metrics.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "common/spiffe.h"
+
+namespace leat::proxy {
+namespace {
+
+constexpr std::string_view kUnknown = "unknown";  // Istio's word for a label without a value
+constexpr std::string_view kOverflow = "overflow";
+
+std::string_view word(ResponseFlag flag) {
+  switch (flag) {
+    case ResponseFlag::kNone:
+      return "-";
+    case ResponseFlag::kNoHealthyUpstream:
+      return "UH";
+    case ResponseFlag::kConnectFailure:
+      return "UF";
+    case ResponseFlag::kUpstreamClosed:
+      return "UC";
+    case ResponseFlag::kDownstreamClosed:
+      return "DC";
+    case ResponseFlag::kNoRoute:
+      return "NR";
+    case ResponseFlag::kBadRequest:
+      break;
+  }
+  return "DPE";
+}
+
+using TextByName = std::vector<std::pair<std::string, std::string>>;
+
+std::string or_unknown(std::string_view text) { return std::string(text.empty() ? kUnknown : text); }
+
+v1::Counter& add_counter(const char* name, const TextByName& labels, std::vector<v1::Counter>* out) {
+  v1::Counter& counter = out->emplace_back();
+  counter.set_name(name);
+  for (const auto& [label, text] : labels) (*counter.mutable_labels())[label] = text;
+  return counter;
+}
+
+void add_histogram(const char* name, const TextByName& labels, const Histogram& histogram,
+                   std::vector<v1::Counter>* out) {
+  v1::Histogram& message = *add_counter(name, labels, out).mutable_histogram();
+  message.mutable_bounds()->Add(Histogram::kBounds.begin(), Histogram::kBounds.end());
+  message.mutable_counts()->Add(histogram.counts.begin(), histogram.counts.end());
+  message.set_sum(histogram.sum);
+}
+
+}  // namespace
+
+void Histogram::add(double value) {
+  ++counts[static_cast<size_t>(std::ranges::lower_bound(kBounds, value) - kBounds.begin())];
+  sum += value;
+}
+
+uint64_t Histogram::count() const { return std::accumulate(counts.begin(), counts.end(), uint64_t{0}); }
+
+// ---------------------------------------------------------------- from a request to its series
+
+size_t RequestMetrics::KeyHash::operator()(const Key& key) const {
+  constexpr uint64_t kSpread = 0x9e3779b97f4a7c15;  // objects' addresses differ in their middle bits only
+  const auto mix = [](uint64_t hash, uint64_t value) {
+    hash = (hash ^ value) * kSpread;
+    return hash ^ hash >> 32;
+  };
+  const auto address = [](const void* object) { return reinterpret_cast<uintptr_t>(object); };
+  uint64_t hash = mix(address(key.source), address(key.destination));
+  hash = mix(hash, address(key.service));
+  return mix(hash,
+             uint64_t{key.code} << 16 | static_cast<uint64_t>(key.flag) << 8 | static_cast<uint64_t>(key.security));
+}
+
+void RequestMetrics::record(const RequestFacts& request, Clock::time_point now) {
+  Series& series = series_of(request);
+  series.duration_ms.add(std::chrono::duration<double, std::milli>(request.took).count());
+  series.request_bytes.add(static_cast<double>(request.request_bytes));
+  series.response_bytes.add(static_cast<double>(request.response_bytes));
+  series.touched = now;
+}
+
+RequestMetrics::Series& RequestMetrics::series_of(const RequestFacts& request) {
+  const Key key{request.source, request.destination, request.service, request.security, request.flag, request.code};
+  if (const auto known = shortcuts_.find(key); known != shortcuts_.end()) return *known->second.series;
+  Series& series = find_or_add(request);
+  if (shortcuts_.size() == limits::kRequestShortcuts) shortcuts_.clear();
+  shortcuts_.emplace(key, Shortcut{&series, WorkloadRef(request.source), WorkloadRef(request.destination),
+                                   ServiceRef(request.service)});
+  return series;
+}
+
+RequestMetrics::Series& RequestMetrics::find_or_add(const RequestFacts& request) {
+  Labels labels{.source = peer_of(request.source),
+                .destination = peer_of(request.destination),
+                .service = request.service ? request.service->key : "",
+                .mtls = request.security == Security::kMtls,
+                .flag = request.flag,
+                .code = request.code};
+  const auto known = series_.find(labels);
+  if (known != series_.end()) return known->second;
+  if (series_.size() == limits::kRequestSeries) return overflow_ ? *overflow_ : overflow_.emplace();
+  return series_[std::move(labels)];
+}
+
+RequestMetrics::Peer RequestMetrics::peer_of(const Workload* workload) {
+  if (workload == nullptr) return {};
+  return {.namespace_ = workload->namespace_,
+          .workload = workload->owner,
+          .app = workload->app,
+          .version = workload->version,
+          .account = workload->captured ? workload->service_account : ""};
+}
+
+void RequestMetrics::expire(Clock::time_point now) {
+  shortcuts_.clear();  // they hold workloads that may have left the model; a request a kind finds its series anew
+  std::erase_if(series_, [&](const auto& each) { return now - each.second.touched >= limits::kRequestSeriesIdle; });
+}
+
+// ---------------------------------------------------------------- the report
+
+void RequestMetrics::report(std::string_view trust_domain, std::vector<v1::Counter>* out) const {
+  for (const auto& [labels, series] : series_) append(text_of(labels, trust_domain), series, out);
+  if (overflow_) append(overflow_text(), *overflow_, out);
+}
+
+void RequestMetrics::append(const Text& labels, const Series& series, std::vector<v1::Counter>* out) {
+  add_counter("istio_requests_total", labels, out).set_value(static_cast<double>(series.duration_ms.count()));
+  add_histogram("istio_request_duration_milliseconds", labels, series.duration_ms, out);
+  add_histogram("istio_request_bytes", labels, series.request_bytes, out);
+  add_histogram("istio_response_bytes", labels, series.response_bytes, out);
+}
+
+RequestMetrics::Text RequestMetrics::text_of(const Labels& labels, std::string_view trust_domain) {
+  Text text{{"reporter", "source"},
+            {"request_protocol", "http"},
+            {"response_code", std::to_string(labels.code)},
+            {"grpc_response_status", ""},
+            {"response_flags", std::string(word(labels.flag))},
+            {"connection_security_policy", labels.mtls ? "mutual_tls" : "none"}};
+  const auto add_peer = [&](std::string_view side, const Peer& peer) {
+    const auto add = [&](std::string_view name, std::string_view value) {
+      text.emplace_back(fmt::format("{}_{}", side, name), or_unknown(value));
+    };
+    add("workload", peer.workload);
+    add("workload_namespace", peer.namespace_);
+    add("principal",
+        peer.account.empty() ? "" : SpiffeId{std::string(trust_domain), peer.namespace_, peer.account}.text());
+    add("app", peer.app);
+    add("version", peer.version);
+  };
+  add_peer("source", labels.source);
+  add_peer("destination", labels.destination);
+  const size_t slash = labels.service.find('/');
+  const bool known = slash != std::string::npos;
+  const std::string service_namespace = known ? labels.service.substr(0, slash) : "";
+  const std::string service_name = known ? labels.service.substr(slash + 1) : "";
+  text.emplace_back("destination_service",
+                    known ? fmt::format("{}.{}.svc.cluster.local", service_name, service_namespace) : kUnknown);
+  text.emplace_back("destination_service_name", or_unknown(service_name));
+  text.emplace_back("destination_service_namespace", or_unknown(service_namespace));
+  return text;
+}
+
+// The labels of every series, so that a query over them finds this one too.
+RequestMetrics::Text RequestMetrics::overflow_text() {
+  Text text = text_of({}, "");
+  for (auto& [name, value] : text) {
+    if (name != "reporter" && name != "request_protocol" && name != "grpc_response_status") value = kOverflow;
+  }
+  return text;
+}
+
+}  // namespace leat::proxy

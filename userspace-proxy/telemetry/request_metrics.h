@@ -1,0 +1,121 @@
+// Requests as Istio counts them: its names, labels and buckets, reported from the source's side. One a worker, used on
+// its thread only. A request costs one hash lookup and no allocation, once its series is known.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "leat.pb.h"
+#include "userspace-proxy/limits.h"
+#include "userspace-proxy/mesh/mesh.h"
+#include "userspace-proxy/telemetry/flow_table.h"
+
+namespace leat::proxy {
+
+// Envoy's words for what went wrong; kNone where the upstream's own answer was delivered whole.
+enum class ResponseFlag : uint8_t {
+  kNone,               // -
+  kNoHealthyUpstream,  // UH: no ready endpoint, or no such subset
+  kConnectFailure,     // UF: no endpoint could be connected
+  kUpstreamClosed,     // UC: the upstream ended before the response did
+  kDownstreamClosed,   // DC: the client left before the response was whole
+  kNoRoute,            // NR: no route matched
+  kBadRequest,         // DPE: what the client sent is no valid request
+};
+
+// One request at its end. The objects are borrowed for the call.
+struct RequestFacts {
+  const Workload* source = nullptr;       // never null
+  const Workload* destination = nullptr;  // null: no endpoint was chosen, or it is not a pod that the mesh knows
+  const Service* service = nullptr;     // that the route chose; where none did, that the client asked for; may be null
+  Security security = Security::kNone;  // of the way to the destination
+  ResponseFlag flag = ResponseFlag::kNone;
+  uint16_t code = 0;                 // as the client got it; 0: it got none
+  std::chrono::nanoseconds took{0};  // from the request's first byte to the response's last
+  uint64_t request_bytes = 0;        // bodies, without framing
+  uint64_t response_bytes = 0;
+};
+
+// Counts of values in Envoy's default buckets.
+struct Histogram {
+  static constexpr std::array<double, 19> kBounds{
+      0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000};
+  std::array<uint64_t, kBounds.size() + 1> counts{};  // the last: above every bound
+  double sum = 0;
+
+  void add(double value);
+  [[nodiscard]] uint64_t count() const;
+};
+
+class RequestMetrics {
+ public:
+  void record(const RequestFacts& request, Clock::time_point now);
+  // Forgets series that no request has touched for limits::kRequestSeriesIdle. Called now and then.
+  void expire(Clock::time_point now);
+  // Appends every series: istio_requests_total, istio_request_duration_milliseconds, istio_request_bytes and
+  // istio_response_bytes; equal labels on several workers are for the reader to sum.
+  void report(std::string_view trust_domain, std::vector<v1::Counter>* out) const;
+
+  [[nodiscard]] size_t series() const { return series_.size(); }
+
+ private:
+  // What tells series apart, as the labels say it: pods of one Deployment share a series, and so does one pod before
+  // and after an edit.
+  struct Peer {
+    std::string namespace_, workload, app, version;
+    std::string account;  // empty: it has no identity in the mesh
+    auto operator<=>(const Peer&) const = default;
+  };
+  struct Labels {
+    Peer source, destination;
+    std::string service;  // namespace/name
+    bool mtls;
+    ResponseFlag flag;
+    uint16_t code;
+    auto operator<=>(const Labels&) const = default;
+  };
+  struct Series {
+    Histogram duration_ms, request_bytes, response_bytes;
+    Clock::time_point touched;
+  };
+  // The same by the objects of the model, so that a request looks at no string.
+  struct Key {
+    const Workload* source;
+    const Workload* destination;
+    const Service* service;
+    Security security;
+    ResponseFlag flag;
+    uint16_t code;
+    bool operator==(const Key&) const = default;
+  };
+  struct KeyHash {
+    size_t operator()(const Key& key) const;
+  };
+  struct Shortcut {
+    Series* series;
+    WorkloadRef source, destination;  // held, so that nothing else gets their addresses
+    ServiceRef service;
+  };
+
+  using Text = std::vector<std::pair<std::string, std::string>>;  // labels as they are exported
+
+  static Peer peer_of(const Workload* workload);
+  Series& series_of(const RequestFacts& request);
+  Series& find_or_add(const RequestFacts& request);
+  static Text text_of(const Labels& labels, std::string_view trust_domain);
+  static Text overflow_text();
+  static void append(const Text& labels, const Series& series, std::vector<v1::Counter>* out);
+
+  std::map<Labels, Series> series_;
+  std::unordered_map<Key, Shortcut, KeyHash> shortcuts_;  // emptied at each expire()
+  std::optional<Series> overflow_;                        // of requests that found series_ full
+};
+
+}  // namespace leat::proxy
