@@ -4,6 +4,7 @@
 LEAT_PLAIN=1 runs the same tests with no Leat at all: what an application sees must be the same, so those tests must pass; only tests that
 ask Leat itself are left out. That is how a test is proved right before the mesh is blamed."""
 import os
+import resource
 from collections import Counter
 
 import pytest
@@ -18,6 +19,9 @@ from shop import NAMESPACE
 def pytest_configure():
     if os.geteuid() != 0:
         pytest.exit("the netns tests make network namespaces: run as root", returncode=2)
+    # A login's soft limit is 1,024 descriptors; load has thousands. Leat's own programs raise theirs themselves.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     Lab.sweep()
 
 

@@ -1,6 +1,5 @@
 """What an application sees of addresses and ports: the same as without a mesh, in every socket call that tells one."""
 import itertools
-import resource
 import socket
 
 import pytest
@@ -134,13 +133,7 @@ def test_ports_stay_free_under_many_outbound_flows(shop, far):
     assert not refused, f"{len(refused)} of them, such as {refused[:5]}"
 
 
-def _allow_descriptors(count):
-    """A login's soft limit is 1,024."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(count, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
-
-
 def _hold(say, port, at_once, rounds):
-    _allow_descriptors(2 * at_once + 100)  # a round's, and those of the round before
     server = listen(port)
     say("listening")
     held = []
@@ -156,7 +149,6 @@ def _hold(say, port, at_once, rounds):
 
 
 def _open_many(say, address, port, at_once, rounds):
-    _allow_descriptors(at_once + 100)
     held = []
     for _ in range(rounds):
         for sock in held:

@@ -8,6 +8,7 @@
 #include <future>
 
 #include "tests/unit/userspace-proxy/flow/cluster.h"
+#include "userspace-proxy/confine.h"
 
 namespace leat::proxy::test {
 namespace {
@@ -321,6 +322,7 @@ TEST_CASE("plaintext into a STRICT port is reset") {
 }
 
 TEST_CASE("400 connections share tunnels of 100 streams, and all of them live") {
+  REQUIRE(raise_descriptor_limit());  // a login's is 1,024; applications and both nodes are this process
   Cluster cluster(ring::BackendKind::kIoUring);
   const Server server(kFar.ip, 8080, echo);
   cluster.start_both();
