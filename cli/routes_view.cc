@@ -20,7 +20,7 @@ std::string value_text(const v1::StringMatch& match) {
     case v1::StringMatch::kExact:
       return "=" + match.exact();
     case v1::StringMatch::kPrefix:
-      return fmt::format("={}*", match.prefix());
+      return fmt::format("={}{}", match.prefix(), match.whole_segments() ? "/*" : "*");
     case v1::StringMatch::kRegex:
       return "~" + match.regex();
     case v1::StringMatch::KIND_NOT_SET:
@@ -90,6 +90,55 @@ std::string problem_of(const v1::RouteDestination& to, const Services& services)
   return any_ready ? "" : "no ready endpoint";
 }
 
+// ---- what it does besides
+
+std::string redirect_text(const v1::Redirect& redirect) {
+  std::string to = redirect.authority();
+  if (redirect.port() != 0) to += fmt::format(":{}", redirect.port());
+  if (!redirect.scheme().empty()) to.insert(0, redirect.scheme() + "://");
+  return fmt::format("redirect {} to {}{}{}", redirect.code(), to, redirect.path(),
+                     redirect.path_is_prefix() ? "*" : "");
+}
+
+std::vector<std::string> edit_texts(const v1::HeaderEdits& edits) {
+  std::vector<std::string> texts;
+  const auto all = [&](std::string_view verb, const auto& lines) {
+    for (const v1::HeaderLine& line : lines) texts.push_back(fmt::format("{} {}", verb, line.name()));
+  };
+  const auto removed = [&](std::string_view verb, const auto& names) {
+    for (const std::string& name : names) texts.push_back(fmt::format("{} {}", verb, name));
+  };
+  all("set", edits.request_set());
+  all("add", edits.request_add());
+  removed("remove", edits.request_remove());
+  all("set response's", edits.response_set());
+  all("add response's", edits.response_add());
+  removed("remove response's", edits.response_remove());
+  return texts;
+}
+
+std::vector<std::string> action_texts(const v1::HttpRoute& route) {
+  std::vector<std::string> texts;
+  if (route.has_redirect()) texts.push_back(redirect_text(route.redirect()));
+  if (route.has_direct_response()) texts.push_back(fmt::format("answer {}", route.direct_response().status()));
+  const v1::Rewrite& rewrite = route.rewrite();
+  if (rewrite.has_prefix()) texts.push_back("rewrite to " + rewrite.prefix());
+  if (rewrite.has_full_path()) texts.push_back("rewrite all to " + rewrite.full_path());
+  if (rewrite.has_regex())
+    texts.push_back(fmt::format("rewrite {} to {}", rewrite.regex().match(), rewrite.regex().rewrite()));
+  if (!rewrite.authority().empty()) texts.push_back("set host");
+  const v1::Fault& fault = route.fault();
+  if (fault.delay_percent() > 0)
+    texts.push_back(fmt::format("delay {:.3g}% by {} ms", fault.delay_percent(), fault.delay_ms()));
+  if (fault.abort_percent() > 0) texts.push_back(fmt::format("abort {:.3g}%", fault.abort_percent()));
+  for (const std::string& text : edit_texts(route.headers())) texts.push_back(text);
+  for (const v1::RouteDestination& to : route.destinations()) {
+    for (const std::string& text : edit_texts(to.headers()))
+      texts.push_back(fmt::format("{}: {}", destination_text(to), text));
+  }
+  return texts;
+}
+
 // ---- one route
 
 Json route_json(const v1::Service& service, const v1::RouteTable& table, const v1::HttpRoute& route,
@@ -111,6 +160,7 @@ Json route_json(const v1::Service& service, const v1::RouteTable& table, const v
           {"name", route.name()},
           {"matches", match_texts(route)},
           {"destinations", std::move(destinations)},
+          {"actions", action_texts(route)},
           {"from",
            {{"kind", origin.kind()},
             {"namespace", origin.namespace_()},
@@ -129,12 +179,14 @@ Row route_row(const v1::Service& service, const v1::RouteTable& table, const v1:
     if (!problem.empty()) problems.push_back(fmt::format("{}: {}, answered with 503", destination_text(to), problem));
   }
   const std::vector<std::string> matches = match_texts(route);
+  const std::vector<std::string> actions = action_texts(route);
   const v1::Origin& origin = route.origin();
   Row row{
       {service.namespace_(), service.name(),
        table.visible_to().empty() ? "all" : fmt::format("{}", fmt::join(table.visible_to(), ",")),
        matches.empty() ? "any" : fmt::format("{}", fmt::join(matches, " | ")),
-       Cell(fmt::format("{}", fmt::join(destinations, ", ")), problems.empty() ? Colour::kNone : Colour::kRed),
+       Cell(or_dash(fmt::format("{}", fmt::join(destinations, ", "))), problems.empty() ? Colour::kNone : Colour::kRed),
+       or_dash(fmt::format("{}", fmt::join(actions, ", "))),
        fmt::format("{} {}/{} {}:{}", origin.kind(), origin.namespace_(), origin.name(), origin.file(), origin.line())},
       fmt::format("{}", fmt::join(problems, "; "))};
   if (wide) row.cells.insert(row.cells.begin() + 3, or_dash(route.name()));
@@ -148,7 +200,7 @@ View routes_view(const v1::ApiReply& reply, bool wide) {
   for (const v1::Service& service : reply.mesh().services())
     services.emplace(service.namespace_() + "/" + service.name(), &service);
 
-  std::vector<std::string> header = {"NAMESPACE", "HOST", "CLIENTS", "MATCH", "DESTINATIONS", "FROM"};
+  std::vector<std::string> header = {"NAMESPACE", "HOST", "CLIENTS", "MATCH", "DESTINATIONS", "ALSO", "FROM"};
   if (wide) header.insert(header.begin() + 3, "ROUTE");
   View view{Table(std::move(header)), Json::array()};
   for (const v1::Service& service : reply.mesh().services()) {

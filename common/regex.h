@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "common/result.h"
@@ -27,6 +29,25 @@ class Regex {
  private:
   explicit Regex(std::unique_ptr<re2::RE2> expression);
   std::unique_ptr<re2::RE2> expression_;
+};
+
+// What an expression finds in a text, and what stands there instead.
+class Substitution {
+ public:
+  // \1 … \9 of `replacement` stand for the expression's groups, \0 for all that was found. kInvalid where it names a
+  // group that there is none of.
+  static Result<Substitution> compile(std::string_view expression, std::string_view replacement);
+  Substitution(Substitution&&) noexcept;
+  Substitution& operator=(Substitution&&) noexcept;
+  ~Substitution();
+
+  // `text` with everything that was found replaced; nothing if that were longer than `most_bytes`. Any thread.
+  [[nodiscard]] std::optional<std::string> apply(std::string_view text, size_t most_bytes) const;
+
+ private:
+  Substitution(std::unique_ptr<re2::RE2> expression, std::string replacement);
+  std::unique_ptr<re2::RE2> expression_;
+  std::string replacement_;
 };
 
 }  // namespace leat

@@ -106,13 +106,31 @@ constexpr Level kPeerAuthentication[] = {
 };
 
 constexpr std::string_view kTextMatch = "exact prefix regex";
+constexpr std::string_view kHeaders = "request response";
+constexpr std::string_view kHeaderEdits = "add remove set";
 
 constexpr Level kVirtualService[] = {
     {"", kTop},
     {"spec", "exportTo gateways hosts http", "tcp tls"},
-    {"spec.http[]", "match name route",
-     "corsPolicy delegate directResponse fault headers mirror mirrorPercent mirrorPercentage mirrors redirect retries "
-     "rewrite timeout"},
+    {"spec.http[]", "directResponse fault headers match name redirect rewrite route",
+     "corsPolicy delegate mirror mirrorPercent mirrorPercentage mirrors retries timeout"},
+    {"spec.http[].directResponse", "body status"},
+    {"spec.http[].directResponse.body", "bytes string"},
+    {"spec.http[].fault", "abort delay"},
+    {"spec.http[].fault.abort", "grpcStatus httpStatus percentage", "http2Error"},
+    {"spec.http[].fault.abort.percentage", "value"},
+    {"spec.http[].fault.delay", "fixedDelay percent percentage", "exponentialDelay"},
+    {"spec.http[].fault.delay.percentage", "value"},
+    {"spec.http[].headers", kHeaders},
+    {"spec.http[].headers.request", kHeaderEdits},
+    {"spec.http[].headers.request.add", kAnyKey},
+    {"spec.http[].headers.request.set", kAnyKey},
+    {"spec.http[].headers.response", kHeaderEdits},
+    {"spec.http[].headers.response.add", kAnyKey},
+    {"spec.http[].headers.response.set", kAnyKey},
+    {"spec.http[].redirect", "authority derivePort port prefixRewrite redirectCode scheme uri"},
+    {"spec.http[].rewrite", "authority uri uriRegexRewrite"},
+    {"spec.http[].rewrite.uriRegexRewrite", "match rewrite"},
     {"spec.http[].match[]",
      "authority gateways headers ignoreUriCase method name port queryParams scheme sourceLabels sourceNamespace uri "
      "withoutHeaders",
@@ -128,7 +146,14 @@ constexpr Level kVirtualService[] = {
     {"spec.http[].match[].uri", kTextMatch},
     {"spec.http[].match[].withoutHeaders", kAnyKey},
     {"spec.http[].match[].withoutHeaders.*", kTextMatch},
-    {"spec.http[].route[]", "destination weight", "headers"},
+    {"spec.http[].route[]", "destination headers weight"},
+    {"spec.http[].route[].headers", kHeaders},
+    {"spec.http[].route[].headers.request", kHeaderEdits},
+    {"spec.http[].route[].headers.request.add", kAnyKey},
+    {"spec.http[].route[].headers.request.set", kAnyKey},
+    {"spec.http[].route[].headers.response", kHeaderEdits},
+    {"spec.http[].route[].headers.response.add", kAnyKey},
+    {"spec.http[].route[].headers.response.set", kAnyKey},
     {"spec.http[].route[].destination", "host port subset"},
     {"spec.http[].route[].destination.port", "number"},
 };

@@ -149,13 +149,15 @@ struct RouteDestination {
   std::string subset;
   uint16_t port = 0;    // 0: not given
   uint32_t weight = 0;  // a share, as it counts: the sum over a route is never 0
+  v1::HeaderEdits headers;
   Place place;
 };
 
 struct HttpRoute {
   std::string name;
   std::vector<v1::RouteMatch> matches;  // none: every request
-  std::vector<RouteDestination> destinations;
+  std::vector<RouteDestination> destinations;  // none where `actions` answer
+  v1::HttpRoute actions;                       // all but its name, matches, destinations and origin
   Place place;
 };
 

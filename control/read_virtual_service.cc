@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "common/regex.h"
+#include "control/read_route_actions.h"
 #include "control/text.h"
 
 namespace leat::control {
@@ -165,6 +166,7 @@ bool read_destinations(const Field& list, HttpRoute& route) {
                                   .subset = destination["subset"].text_or(),
                                   .port = destination["port"]["number"].port().value_or(0),
                                   .place = {destination.path(), destination.line()}});
+    read_header_edits(item["headers"], route.destinations.back().headers);
     weights.push_back(read_weight(item["weight"]));
   }
   if (items.empty()) return false;
@@ -175,7 +177,10 @@ bool read_destinations(const Field& list, HttpRoute& route) {
 void read_http_route(const Field& field, VirtualService& service) {
   HttpRoute route{.name = field["name"].text_or(), .place = {field.path(), field.line()}};
   if (!read_matches(field["match"], route)) return;
-  if (!read_destinations(field["route"], route)) {
+  read_actions(field, route.actions);
+  if (route.actions.answer_case() != v1::HttpRoute::ANSWER_NOT_SET) {
+    if (field["route"].present()) field["route"].error("no request comes here: the entry answers by itself");
+  } else if (!read_destinations(field["route"], route)) {
     return field.error("has no route that leads anywhere, so it is left out: the next entry that matches holds");
   }
   service.http.push_back(std::move(route));

@@ -55,6 +55,7 @@ VirtualServices::Routes VirtualServices::compile_routes(const VirtualService& ob
   Routes routes;
   for (const HttpRoute& route : object.http) {
     v1::HttpRoute& compiled = *routes.Add();
+    compiled = route.actions;
     compiled.set_name(route.name);
     compiled.mutable_matches()->Assign(route.matches.begin(), route.matches.end());
     for (const RouteDestination& destination : route.destinations)
@@ -81,6 +82,7 @@ v1::RouteDestination VirtualServices::compile_destination(const VirtualService& 
   compiled.set_subset(destination.subset);
   compiled.set_port(destination.port);
   compiled.set_weight(destination.weight);
+  if (destination.headers.ByteSizeLong() > 0) *compiled.mutable_headers() = destination.headers;
   if (destination.host.empty()) return compiled;  // named where it was read
 
   const Host host(destination.host, object.meta.name.ns);

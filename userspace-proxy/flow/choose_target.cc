@@ -46,6 +46,7 @@ route::Decision decide_by(const Service& asked, const FlowRecord& record, const 
 Outcome<ChosenTarget> follow(const route::Route& route, ChosenTarget chosen, const Mesh& mesh, FlowRecord& record,
                              bool ipv6, uint32_t random) {
   chosen.route = &route;
+  if (route.destinations.empty()) return chosen;
   chosen.destination = &route::pick(route, random);
   RouteTarget target = mesh.resolve(*chosen.destination, record.requested.port, ipv6);
   if (target.service && record.service != target.service) record.service = target.service;
@@ -80,7 +81,9 @@ Outcome<ChosenTarget> choose_target(Worker& worker, FlowRecord& record, const ht
     case route::Decision::Kind::kNoMatch:
       return std::unexpected(Reason::kNoRoute);
     case route::Decision::Kind::kRouted:
-      return follow(*decision.route, {.asked = to->service}, *mesh, record, ipv6, worker.draw());
+      return follow(*decision.route,
+                    {.asked = to->service, .matched_path = decision.matched_path(request.path_and_query())}, *mesh,
+                    record, ipv6, worker.draw());
     case route::Decision::Kind::kUnrouted:
       break;
   }

@@ -14,9 +14,10 @@ class Worker;
 struct ChosenTarget {
   ServiceRef asked;                                 // that the client asked for; `route` lives in it
   const route::Route* route = nullptr;              // null: no table holds for the client
-  const route::Destination* destination = nullptr;  // of `route`
+  route::MatchedPath matched_path;                  // of the request's; beyond its end: all of it
+  const route::Destination* destination = nullptr;  // of `route`; null where that answers by itself
   ServiceRef service;                               // whose endpoints it is
-  const Service::Port* port = nullptr;              // of `service`; never null
+  const Service::Port* port = nullptr;              // of `service`; null as `destination`
 };
 
 // Shows the Service in `record`, whose client sends `request` to `alias`.

@@ -55,6 +55,23 @@ ring::Task<HttpExchange::End> HttpExchange::run(UpstreamPtr upstream) {
   co_return end;
 }
 
+// With its whole request here, the client is watched meanwhile.
+ring::Task<bool> HttpExchange::pause(ring::Clock::time_point until) {
+  if (messages_->request.ended()) {
+    client_.put_back(std::move(input_));
+    client_.on_early([this] { client_spoke(); });
+    client_.watch();
+  }
+  ring::Signal over;
+  paused_ = &over;
+  ring::Timer timer(worker_.loop.timers(), [this] {
+    if (paused_) std::exchange(paused_, nullptr)->set();
+  });
+  timer.arm(until);
+  co_await over.wait();
+  co_return !client_gone_;
+}
+
 // ---- the request
 
 bool HttpExchange::is_repeatable() const {
@@ -139,6 +156,7 @@ void HttpExchange::client_spoke() {
 void HttpExchange::client_failed() {
   client_gone_ = true;
   if (upstream_) upstream_->stream.reset();
+  if (paused_) std::exchange(paused_, nullptr)->set();
 }
 
 // ---- the response
@@ -225,9 +243,10 @@ ring::Task<bool> HttpExchange::answer(const LocalAnswer& answer) {
     return http1::write_local_response(out, worker_.loop.buffers(),
                                        {.status = answer.status,
                                         .reason = answer.label,
-                                        .sentence = answer.text,
+                                        .location = answer.location,
+                                        .body = answer.text,
                                         .bodiless = valid && request().method() == http1::Method::kHead,
-                                        .add = {}},
+                                        .edits = response_edits_.fields()},
                                        client_side());
   });
   client_.put_back(std::move(input_));

@@ -48,6 +48,8 @@ class HttpExchange {
   // Sends the request and delivers the response. Ends only when nothing runs any more, and the upstream is back in its
   // pool, or ended (but for kUpgraded).
   ring::Task<End> run(UpstreamPtr upstream);
+  // Holds the request back until then. False: the client is gone.
+  ring::Task<bool> pause(ring::Clock::time_point until);
   // Delivers an answer made here. False: the client is gone.
   ring::Task<bool> answer(const LocalAnswer& answer);
 
@@ -94,6 +96,7 @@ class HttpExchange {
   ring::Chain input_;  // from the client, behind what was read
   ring::Chain body_;   // of the request, not sent yet
   ring::Signal pump_ended_;
+  ring::Signal* paused_ = nullptr;  // while pause() waits
   uint16_t code_ = 0;
   bool keep_alive_ = false;   // as the client was told
   bool delivered_ = false;    // bytes of the final response went to the client

@@ -5,6 +5,7 @@
 #include "userspace-proxy/flow/choose_target.h"
 #include "userspace-proxy/flow/connect.h"
 #include "userspace-proxy/flow/http_exchange.h"
+#include "userspace-proxy/flow/route_actions.h"
 #include "userspace-proxy/flow/worker.h"
 #include "userspace-proxy/ring/relay.h"
 
@@ -28,7 +29,9 @@ class HttpFlow {
   ring::Task<Outcome<void>> read_rest_of_head(HttpExchange& exchange);
   ring::Task<Outcome<ResponseFlag>> pass_on(HttpExchange& exchange);
   ring::Task<Outcome<Connected<UpstreamPtr>>> connect(const ChosenTarget& chosen, UpstreamPool::Reuse reuse);
+  ring::Task<std::optional<ResponseFlag>> act(HttpExchange& exchange, const ChosenTarget& chosen);
   ring::Task<ResponseFlag> refuse(HttpExchange& exchange, Reason reason);
+  ring::Task<ResponseFlag> answer(HttpExchange& exchange, const LocalAnswer& answer);
   ring::Task<void> relay_upgraded(HttpExchange& exchange);
   void account(const HttpExchange& exchange, ResponseFlag flag, ring::Clock::time_point started);
   ring::Task<void> read_what_is_left();
@@ -43,6 +46,8 @@ class HttpFlow {
   Reason reason_ = Reason::kNone;
   std::optional<ring::RelayResult> relayed_;
   bool bytes_left_ = false;  // that the client sent and nobody read
+  bool delayed_ = false;     // by its route's fault
+  ServiceRef edited_by_;     // whose route edits the heads: its texts are needed until the answer is written
 };
 
 // While it waits for a request, this frame is all that is kept of a connection.
@@ -69,6 +74,7 @@ ring::Task<bool> HttpFlow::serve(ring::Chain first) {
   reason_ = Reason::kNone;
   record_.attempts = 0;
   bytes_left_ = false;
+  delayed_ = false;
   HttpExchange exchange(worker_, record_, client_);
 
   Outcome<void> valid;
@@ -81,8 +87,10 @@ ring::Task<bool> HttpFlow::serve(ring::Chain first) {
 
   Outcome<ResponseFlag> passed = std::unexpected(valid ? Reason::kNone : valid.error());
   if (valid) passed = co_await pass_on(exchange);
-  const ResponseFlag flag = passed ? *passed : co_await refuse(exchange, passed.error());
+  ResponseFlag flag = passed ? *passed : co_await refuse(exchange, passed.error());
+  if (delayed_ && flag == ResponseFlag::kNone) flag = ResponseFlag::kDelayInjected;
   account(exchange, flag, started);
+  edited_by_ = nullptr;
   bytes_left_ = exchange.leaves_bytes();
   co_return exchange.connection_goes_on() && verdict_ != Verdict::kReset;
 }
@@ -108,6 +116,13 @@ ring::Task<Outcome<ResponseFlag>> HttpFlow::pass_on(HttpExchange& exchange) {
   if (exchange.request().method() == http1::Method::kConnect) co_return std::unexpected(Reason::kConnectMethod);
   const Outcome<ChosenTarget> chosen = choose_target(worker_, record_, exchange.request(), alias_);
   if (!chosen) co_return std::unexpected(chosen.error());
+  if (has_edits(*chosen)) {
+    edited_by_ = chosen->asked;
+    if (const auto edited = edit_heads(*chosen, exchange); !edited) co_return std::unexpected(edited.error());
+  }
+  if (chosen->route && chosen->route->actions) {
+    if (const std::optional<ResponseFlag> ended = co_await act(exchange, *chosen)) co_return *ended;
+  }
 
   Reuse reuse = exchange.is_repeatable() ? Reuse::kAny : Reuse::kRecent;
   for (;;) {
@@ -152,11 +167,32 @@ ring::Task<Outcome<Connected<UpstreamPtr>>> HttpFlow::connect(const ChosenTarget
       [] { return true; });
 }
 
+// What the route does besides leading somewhere. Nothing: the request goes on.
+ring::Task<std::optional<ResponseFlag>> HttpFlow::act(HttpExchange& exchange, const ChosenTarget& chosen) {
+  const route::Actions& actions = *chosen.route->actions;
+  if (actions.fault) {
+    const DrawnFault fault = draw_fault(*actions.fault, worker_);
+    delayed_ = fault.delay.count() > 0;
+    if (delayed_ && !co_await exchange.pause(worker_.loop.now() + fault.delay)) {
+      verdict_ = Verdict::kReset;
+      reason_ = Reason::kClientReset;
+      co_return ResponseFlag::kDownstreamClosed;
+    }
+    if (fault.abort) co_return co_await answer(exchange, *fault.abort);
+  }
+  if (const std::optional<LocalAnswer> own = answer_of_route(chosen, record_, exchange))
+    co_return co_await answer(exchange, *own);
+  co_return std::nullopt;
+}
+
 // What can't be passed on is answered here.
 ring::Task<ResponseFlag> HttpFlow::refuse(HttpExchange& exchange, Reason reason) {
   const bool faulty = exchange.fault() != http1::Fault::kNone;
-  const LocalAnswer answer = faulty ? answer_for(exchange.fault()) : answer_for(reason);
-  verdict_ = Verdict::kFailed;
+  co_return co_await answer(exchange, faulty ? answer_for(exchange.fault()) : answer_for(reason));
+}
+
+ring::Task<ResponseFlag> HttpFlow::answer(HttpExchange& exchange, const LocalAnswer& answer) {
+  if (answer.reason != Reason::kNone) verdict_ = Verdict::kFailed;
   reason_ = answer.reason;
   const bool delivered = co_await exchange.answer(answer);
   co_return delivered ? answer.flag : ResponseFlag::kDownstreamClosed;

@@ -18,6 +18,10 @@ Meaning meaning_of(Reason reason) {
       return {501, ResponseFlag::kBadRequest};
     case Reason::kBadRequest:
       return {400, ResponseFlag::kBadRequest};
+    case Reason::kRewriteTooLong:
+      return {414, ResponseFlag::kBadRequest};
+    case Reason::kFaultAbort:
+      return {503, ResponseFlag::kFaultInjected};
     case Reason::kBadResponse:
       return {502, ResponseFlag::kUpstreamClosed};
     case Reason::kServerClosed:
@@ -40,11 +44,12 @@ LocalAnswer answer_for(Reason reason) {
   const Meaning meaning = meaning_of(reason);
   std::string text(sentence(reason));
   if (!cure(reason).empty()) text.append("; ").append(cure(reason));
+  text.append("\n");
   return {meaning.status, meaning.flag, reason, name(reason), std::move(text)};
 }
 
 LocalAnswer answer_for(http1::Fault fault) {
-  return {status(fault), ResponseFlag::kBadRequest, Reason::kBadRequest, label(fault), std::string(sentence(fault))};
+  return {status(fault), ResponseFlag::kBadRequest, Reason::kBadRequest, label(fault), std::string(sentence(fault)) + "\n"};
 }
 
 }  // namespace leat::proxy

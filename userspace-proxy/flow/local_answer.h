@@ -1,5 +1,5 @@
-// Answers that the proxy makes itself, where a request could not be passed on: what each cause means to the client and
-// to the metrics.
+// Answers that the proxy makes itself: because a route says so, or because a request could not be passed on, and what
+// each cause means to the client and to the metrics.
 #pragma once
 
 #include <string>
@@ -14,8 +14,9 @@ struct LocalAnswer {
   uint16_t status = 503;
   ResponseFlag flag = ResponseFlag::kNone;
   Reason reason = Reason::kNone;  // for the flow record
-  std::string_view label;         // of the header leat-reason
-  std::string text;               // one sentence, with the cure where there is one
+  std::string_view label;         // of the header leat-reason; empty: none
+  std::string text;               // the body: one sentence, with the cure where there is one, or what the route says
+  std::string location;           // of a redirect; empty: none
 };
 
 LocalAnswer answer_for(Reason reason);

@@ -15,7 +15,11 @@ namespace leat::http1 {
 // Names and values must be valid (is_token(), is_field_value()) and live until the head is written; keep() has them do.
 class HeadEdits {
  public:
-  void set(std::string_view name, std::string_view value) { set_.push_back({name, value}); }
+  // The last one of a name counts.
+  void set(std::string_view name, std::string_view value) {
+    std::erase_if(set_, [&](const FieldLine& line) { return equal_ignoring_case(line.name, name); });
+    set_.push_back({name, value});
+  }
   void add(std::string_view name, std::string_view value) { add_.push_back({name, value}); }
   void remove(std::string_view name) { remove_.push_back(name); }
   // Requests only: the path and query to send.

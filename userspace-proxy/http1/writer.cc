@@ -49,6 +49,11 @@ bool names(std::span<const FieldLine> lines, std::string_view name) {
   return std::ranges::any_of(lines, [&](const FieldLine& line) { return equal_ignoring_case(line.name, name); });
 }
 
+bool replaces(const Edits& edits, std::string_view name) {
+  return names(edits.set, name) ||
+         std::ranges::any_of(edits.remove, [&](std::string_view gone) { return equal_ignoring_case(gone, name); });
+}
+
 // More than what the writers add by themselves: version, Host, Transfer-Encoding, TE, Connection.
 constexpr size_t kOwnBytes = 256;
 
@@ -61,14 +66,10 @@ size_t bound(const Fields& fields, const Edits& edits) {
 template <typename Dropped>
 void put_kept(Appender& appender, const Fields& fields, size_t from, const Edits& edits, Dropped dropped) {
   const std::string_view bytes = fields.bytes();
-  const auto replaced = [&](std::string_view name) {
-    return names(edits.set, name) ||
-           std::ranges::any_of(edits.remove, [&](std::string_view gone) { return equal_ignoring_case(gone, name); });
-  };
   const bool edited = !edits.set.empty() || !edits.remove.empty();
   const std::span<const Field> all = fields.all();
   for (size_t i = 0; i < all.size(); ++i) {
-    if (!dropped(all[i]) && !(edited && replaced(fields.name(all[i])))) continue;
+    if (!dropped(all[i]) && !(edited && replaces(edits, fields.name(all[i])))) continue;
     if (from < all[i].name_offset) appender.put(bytes.substr(from, all[i].name_offset - from));
     from = i + 1 < all.size() ? all[i + 1].name_offset : bytes.size() - 2;
   }
@@ -180,6 +181,18 @@ std::string_view reason_phrase(uint16_t status) {
   switch (status) {
     case 200:
       return "OK";
+    case 204:
+      return "No Content";
+    case 301:
+      return "Moved Permanently";
+    case 302:
+      return "Found";
+    case 303:
+      return "See Other";
+    case 307:
+      return "Temporary Redirect";
+    case 308:
+      return "Permanent Redirect";
     case 400:
       return "Bad Request";
     case 403:
@@ -222,17 +235,23 @@ std::string_view reason_phrase(uint16_t status) {
 }
 
 bool write_local_response(ring::Chain& out, ring::BufferPool& pool, const LocalResponse& response, Client client) {
-  std::string text =
-      fmt::format("HTTP/1.1 {} {}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nleat-reason: {}\r\n",
-                  response.status, reason_phrase(response.status), response.sentence.size() + 1, response.reason);
-  for (const FieldLine& line : response.add)
-    fmt::format_to(std::back_inserter(text), "{}: {}\r\n", line.name, line.value);
+  const bool lengthless = response.status < 200 || response.status == 204;  // RFC 9110, section 8.6
+  std::string text = fmt::format("HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
+  const auto put = [&](std::string_view name, std::string_view value) {
+    fmt::format_to(std::back_inserter(text), "{}: {}\r\n", name, value);
+  };
+  const auto put_own = [&](std::string_view name, std::string_view value) {
+    if (!value.empty() && !replaces(response.edits, name)) put(name, value);
+  };
+  if (!response.body.empty() && !lengthless) put_own("content-type", "text/plain");
+  put_own("location", response.location);
+  put_own("leat-reason", response.reason);
+  for (const FieldLine& line : response.edits.set) put(line.name, line.value);
+  for (const FieldLine& line : response.edits.add) put(line.name, line.value);
+  if (!lengthless) fmt::format_to(std::back_inserter(text), "content-length: {}\r\n", response.body.size());
   text += connection_line(Framing::kLength, client);
   text += "\r\n";
-  if (!response.bodiless) {
-    text += response.sentence;
-    text += '\n';
-  }
+  if (!response.bodiless && !lengthless) text += response.body;
   Appender appender(out, pool);
   if (!appender.has_room(text.size())) return false;
   appender.put(text);

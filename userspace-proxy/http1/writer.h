@@ -51,13 +51,14 @@ struct Client {
 [[nodiscard]] bool write_response(ring::Chain& out, ring::BufferPool& pool, const ResponseHead& head, Client client,
                                   const Edits& edits = {});
 
-// A response made here: content-type: text/plain, leat-reason: <reason>, and a sentence as its body.
+// A response made here, with a body of text/plain.
 struct LocalResponse {
   uint16_t status = 503;
-  std::string_view reason;    // a label: "no-route"
-  std::string_view sentence;  // without a line end
-  bool bodiless = false;      // answers HEAD
-  std::span<const FieldLine> add = {};
+  std::string_view reason;    // of the header leat-reason, a label: "no-route"; empty: none
+  std::string_view location;  // empty: none
+  std::string_view body;
+  bool bodiless = false;  // answers HEAD
+  Edits edits = {};
 };
 [[nodiscard]] bool write_local_response(ring::Chain& out, ring::BufferPool& pool, const LocalResponse& response,
                                         Client client);

@@ -5,9 +5,17 @@
 namespace leat::proxy::route {
 namespace {
 
-bool applies(const Route& route, const Request& request, const Client& client) {
-  return route.matches.empty() ||
-         std::ranges::any_of(route.matches, [&](const Matcher& match) { return match.matches(request, client); });
+// The first condition of `route` that holds, and whether one does.
+struct Applies {
+  bool yes = false;
+  const Matcher* match = nullptr;
+};
+
+Applies applies(const Route& route, const Request& request, const Client& client) {
+  if (route.matches.empty()) return {.yes = true};
+  const auto match =
+      std::ranges::find_if(route.matches, [&](const Matcher& each) { return each.matches(request, client); });
+  return match == route.matches.end() ? Applies{} : Applies{true, &*match};
 }
 
 }  // namespace
@@ -15,11 +23,12 @@ bool applies(const Route& route, const Request& request, const Client& client) {
 Decision decide(std::span<const Table> tables, const Request& request, const Client& client) {
   const auto table =
       std::ranges::find_if(tables, [&](const Table& each) { return each.is_visible_to(client.namespace_); });
-  if (table == tables.end()) return {Decision::Kind::kUnrouted};
-  const auto route =
-      std::ranges::find_if(table->routes, [&](const Route& each) { return applies(each, request, client); });
-  if (route == table->routes.end()) return {Decision::Kind::kNoMatch};
-  return {Decision::Kind::kRouted, &*route};
+  if (table == tables.end() || table->routes.empty()) return {Decision::Kind::kUnrouted};
+  for (const Route& route : table->routes) {
+    if (const Applies found = applies(route, request, client); found.yes)
+      return {Decision::Kind::kRouted, &route, found.match};
+  }
+  return {Decision::Kind::kNoMatch};
 }
 
 const Destination& pick(const Route& route, uint32_t random) {

@@ -16,7 +16,12 @@ struct Decision {
     kNoMatch,   // a table holds and none of its routes matches: 404
   };
   Kind kind = Kind::kUnrouted;
-  const Route* route = nullptr;  // lives as long as the tables
+  const Route* route = nullptr;    // lives as long as the tables
+  const Matcher* match = nullptr;  // of `route`, the first that holds; null where it takes every request
+
+  [[nodiscard]] MatchedPath matched_path(std::string_view path) const {
+    return match ? match->matched_path(path) : MatchedPath{.bytes = 1};
+  }
 };
 
 Decision decide(std::span<const Table> tables, const Request& request, const Client& client);

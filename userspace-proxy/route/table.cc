@@ -36,6 +36,22 @@ std::optional<std::string_view> query_param(std::string_view query, std::string_
   return std::nullopt;
 }
 
+Destination compile(const v1::RouteDestination& message, const v1::HttpRoute& route, uint64_t end) {
+  return {.service = message.service(),
+          .port = static_cast<uint16_t>(message.port()),
+          .subset = message.subset(),
+          .end = end,
+          .host = message.host(),
+          .missing_status = static_cast<uint16_t>(message.missing_status() == 0 ? 503 : message.missing_status()),
+          .edits = compile_edits(message.headers(), route.headers(), route.rewrite().authority())};
+}
+
+// Whether requests that come here have somewhere to go.
+bool leads_somewhere(const Route& route) {
+  if (route.destinations.empty()) return route.actions && (route.actions->redirect || route.actions->direct_response);
+  return route.destinations.back().end != 0;
+}
+
 Route compile(const v1::HttpRoute& message, Problems* problems) {
   Route route{.name = message.name(),
               .origin = fmt::format("{} {}/{}", message.origin().kind(), message.origin().namespace_(),
@@ -44,12 +60,9 @@ Route compile(const v1::HttpRoute& message, Problems* problems) {
   uint64_t end = 0;
   for (const v1::RouteDestination& destination : message.destinations()) {
     end += destination.weight();
-    route.destinations.push_back({.service = destination.service(),
-                                  .port = static_cast<uint16_t>(destination.port()),
-                                  .subset = destination.subset(),
-                                  .end = end,
-                                  .host = destination.host()});
+    route.destinations.push_back(compile(destination, message, end));
   }
+  route.actions = compile_actions(message, problems);
   return route;
 }
 
@@ -93,6 +106,13 @@ bool Matcher::matches(const Request& request, const Client& client) const {
          std::ranges::all_of(query_params_, has_param);
 }
 
+MatchedPath Matcher::matched_path(std::string_view path) const {
+  if (!uri_) return {.bytes = 1};
+  const std::optional<std::string_view> prefix = uri_->prefix();
+  if (!prefix) return {.bytes = path.size(), .whole_segments = true};
+  return {.bytes = prefix->size(), .whole_segments = uri_->whole_segments()};
+}
+
 bool Table::is_visible_to(std::string_view client_namespace) const {
   return visible_to.empty() || std::ranges::find(visible_to, client_namespace) != visible_to.end();
 }
@@ -103,7 +123,7 @@ std::vector<Table> compile_tables(const v1::Service& service, Problems* problems
     Table table{.visible_to = {message.visible_to().begin(), message.visible_to().end()}};
     for (const v1::HttpRoute& route : message.routes()) {
       Route compiled = compile(route, problems);
-      if (compiled.destinations.empty() || compiled.destinations.back().end == 0) {
+      if (!leads_somewhere(compiled)) {
         problems->push_back(fmt::format("service {}/{}: a route of {} leads nowhere", service.namespace_(),
                                         service.name(), compiled.origin));
         continue;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "leat.pb.h"
+#include "userspace-proxy/route/actions.h"
 #include "userspace-proxy/route/request.h"
 #include "userspace-proxy/route/text_matcher.h"
 
@@ -24,6 +25,9 @@ class Matcher {
  public:
   Matcher(const v1::RouteMatch& match, std::vector<std::string>* problems);
   [[nodiscard]] bool matches(const Request& request, const Client& client) const;
+  // Of the path of a request that matches. Without a condition on it that is the "/" that every path begins with, as in
+  // Envoy.
+  [[nodiscard]] MatchedPath matched_path(std::string_view path) const;
 
  private:
   std::optional<TextMatcher> uri_, scheme_, method_, authority_;
@@ -34,18 +38,21 @@ class Matcher {
 };
 
 struct Destination {
-  std::string service;  // namespace/name; empty: there is no such Service
-  uint16_t port = 0;    // 0: the one that the client asked for
-  std::string subset;   // empty: all endpoints
-  uint64_t end = 0;     // the weights up to and with this one
-  std::string host;     // as the object has it, for messages
+  std::string service;                       // namespace/name; empty: there is no such Service
+  uint16_t port = 0;                         // 0: the one that the client asked for
+  std::string subset;                        // empty: all endpoints
+  uint64_t end = 0;                          // the weights up to and with this one
+  std::string host;                          // as the object has it, for messages
+  uint16_t missing_status = 503;             // the answer where there is no such Service, port or subset
+  std::unique_ptr<const HeaderEdits> edits;  // the route's among them; null: heads go as they are
 };
 
 struct Route {
   std::string name;
-  std::string origin;                     // "VirtualService shop/backend"
-  std::vector<Matcher> matches;           // none: every request
-  std::vector<Destination> destinations;  // never empty, the last one's `end` never 0
+  std::string origin;                      // "VirtualService shop/backend"
+  std::vector<Matcher> matches;            // none: every request
+  std::vector<Destination> destinations;   // empty only where `actions` answer; the last one's `end` is never 0
+  std::unique_ptr<const Actions> actions;  // null: none
 };
 
 struct Table {

@@ -17,7 +17,7 @@ bool same(std::string_view left, std::string_view right, bool ignore_case) {
 }  // namespace
 
 TextMatcher::TextMatcher(const v1::StringMatch& match, std::string* problem)
-    : kind_(match.kind_case()), ignore_case_(match.ignore_case()) {
+    : kind_(match.kind_case()), ignore_case_(match.ignore_case()), whole_segments_(match.whole_segments()) {
   if (kind_ == v1::StringMatch::kExact) wanted_ = match.exact();
   if (kind_ == v1::StringMatch::kPrefix) wanted_ = match.prefix();
   if (kind_ != v1::StringMatch::kRegex) return;
@@ -29,12 +29,19 @@ TextMatcher::TextMatcher(const v1::StringMatch& match, std::string* problem)
   }
 }
 
+std::optional<std::string_view> TextMatcher::prefix() const {
+  if (kind_ != v1::StringMatch::kPrefix) return std::nullopt;
+  return wanted_;
+}
+
 bool TextMatcher::matches(std::string_view text) const {
   switch (kind_) {
     case v1::StringMatch::kExact:
       return same(text, wanted_, ignore_case_);
     case v1::StringMatch::kPrefix:
-      return text.size() >= wanted_.size() && same(text.substr(0, wanted_.size()), wanted_, ignore_case_);
+      return text.size() >= wanted_.size() && same(text.substr(0, wanted_.size()), wanted_, ignore_case_) &&
+             (!whole_segments_ || text.size() == wanted_.size() || wanted_.ends_with('/') ||
+              text[wanted_.size()] == '/');
     case v1::StringMatch::kRegex:
       return expression_ && expression_->matches(text);
     case v1::StringMatch::KIND_NOT_SET:

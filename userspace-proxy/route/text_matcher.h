@@ -16,10 +16,13 @@ class TextMatcher {
   TextMatcher(const v1::StringMatch& match, std::string* problem);
 
   [[nodiscard]] bool matches(std::string_view text) const;
+  [[nodiscard]] std::optional<std::string_view> prefix() const;  // what the text must begin with, where that is asked
+  [[nodiscard]] bool whole_segments() const { return whole_segments_; }
 
  private:
   v1::StringMatch::KindCase kind_;
   bool ignore_case_;
+  bool whole_segments_;
   std::string wanted_;
   std::optional<Regex> expression_;
 };

@@ -34,6 +34,8 @@ enum class Reason : uint8_t {
   kConnectMethod,   // CONNECT
   kServerClosed,    // the upstream ended before its response did
   kBadResponse,     // what the upstream sent is no valid response
+  kFaultAbort,      // the route's fault
+  kRewriteTooLong,  // the route makes a path that no server takes
   // inbound
   kHandshakeTimeout,
   kPodLimit,         // this pod has as many connections, or handshakes under way, as one pod may have

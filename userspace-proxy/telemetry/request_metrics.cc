@@ -27,6 +27,10 @@ std::string_view word(ResponseFlag flag) {
       return "DC";
     case ResponseFlag::kNoRoute:
       return "NR";
+    case ResponseFlag::kFaultInjected:
+      return "FI";
+    case ResponseFlag::kDelayInjected:
+      return "DI";
     case ResponseFlag::kBadRequest:
       break;
   }

@@ -28,6 +28,8 @@ enum class ResponseFlag : uint8_t {
   kDownstreamClosed,   // DC: the client left before the response was whole
   kNoRoute,            // NR: no route matched
   kBadRequest,         // DPE: what the client sent is no valid request
+  kFaultInjected,      // FI: the route's fault aborted it
+  kDelayInjected,      // DI: the route's fault delayed it, and nothing worse happened
 };
 
 // One request at its end. The objects are borrowed for the call.

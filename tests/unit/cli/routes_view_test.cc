@@ -57,6 +57,22 @@ TEST_CASE("a route says which of its destinations can't answer, and why") {
                      "with 503; gone: no such Service, answered with 503"));
 }
 
+TEST_CASE("a route shows what it does besides sending requests on") {
+  v1::ApiReply reply;
+  REQUIRE(google::protobuf::TextFormat::ParseFromString(
+      R"(mesh { services { namespace: "shop" name: "backend" route_tables {
+        routes { redirect { scheme: "https" authority: "b" path: "/new" code: 308 } }
+        routes { direct_response { status: 418 } headers { response_set { name: "x-tea" } } }
+        routes { rewrite { prefix: "/v2" } fault { delay_percent: 10 delay_ms: 500 abort_percent: 1 }
+                 destinations { service: "shop/backend" weight: 1 headers { request_remove: "x-old" } } } } } })",
+      &reply));
+  const std::string table = routes_view(reply, false).table.render(false);
+  CHECK(table.contains("redirect 308 to https://b/new"));
+  CHECK(table.contains("answer 418, set response's x-tea"));
+  CHECK(table.contains("rewrite to /v2, delay 10% by 500 ms, abort 1%, shop/backend: remove x-old"));
+  CHECK(routes_view(reply, false).list[0]["actions"].size() == 1);
+}
+
 TEST_CASE("routes as JSON have the same facts") {
   const Json list = routes_view(split(), false).list;
   REQUIRE(list.size() == 2);

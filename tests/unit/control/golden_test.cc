@@ -40,6 +40,15 @@ std::string joined(const List& list, ToText to_text) {
   return fmt::format("[{}]", fmt::join(texts, " "));
 }
 
+// What a route does besides sending requests on.
+std::string actions_text(v1::HttpRoute route) {
+  route.clear_name();
+  route.clear_matches();
+  route.clear_destinations();
+  route.clear_origin();
+  return route.ShortDebugString();
+}
+
 void render_table(const v1::RouteTable& table, std::string& out) {
   out += fmt::format("  routes for {}\n",
                      table.visible_to().empty() ? "all" : fmt::format("{}", fmt::join(table.visible_to(), " ")));
@@ -48,9 +57,10 @@ void render_table(const v1::RouteTable& table, std::string& out) {
     out += fmt::format("    route '{}' of {} {}/{} {}:{}\n", route.name(), origin.kind(), origin.namespace_(),
                        origin.name(), origin.file(), origin.line());
     for (const v1::RouteMatch& match : route.matches()) out += fmt::format("      if {}\n", match.ShortDebugString());
+    if (const std::string actions = actions_text(route); !actions.empty()) out += fmt::format("      {}\n", actions);
     for (const v1::RouteDestination& to : route.destinations()) {
-      out +=
-          fmt::format("      {} to {}:{} {} as '{}'\n", to.weight(), to.service(), to.port(), to.subset(), to.host());
+      out += fmt::format("      {} to {}:{} {} as '{}'{}\n", to.weight(), to.service(), to.port(), to.subset(),
+                         to.host(), to.has_headers() ? " with " + to.headers().ShortDebugString() : "");
     }
   }
 }

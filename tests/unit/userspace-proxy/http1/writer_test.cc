@@ -95,20 +95,13 @@ TEST_CASE("bodiless and interim responses claim no body") {
         "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n");
 }
 
-TEST_CASE("a local response is whole, and names its reason") {
-  leat::ring::Chain out;
-  const FieldLine allow[] = {{"allow", "GET"}};
-  REQUIRE(write_local_response(out, pool(), {405, "no-connect", "CONNECT is not served here", false, allow}, {}));
-  CHECK(
-      text_of(out) ==
-      "HTTP/1.1 405 Method Not Allowed\r\ncontent-type: text/plain\r\ncontent-length: 27\r\nleat-reason: no-connect\r\n"
-      "allow: GET\r\n\r\nCONNECT is not served here\n");
+TEST_CASE("a response made here closes the connection where that is to close, and every fault has its phrase") {
   leat::ring::Chain closing;
-  REQUIRE(write_local_response(closing, pool(), {503, "no-endpoint", "x", true, {}}, {.keep_alive = false}));
+  REQUIRE(write_local_response(closing, pool(), {.status = 503, .reason = "no-endpoint", .body = "x", .bodiless = true},
+                               {.keep_alive = false}));
   CHECK(text_of(closing) ==
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 2\r\nleat-reason: "
-        "no-endpoint\r\n"
-        "connection: close\r\n\r\n");
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nleat-reason: no-endpoint\r\n"
+        "content-length: 1\r\nconnection: close\r\n\r\n");
   for (size_t i = 1; i < static_cast<size_t>(Fault::kCount); ++i) {
     CHECK_FALSE(reason_phrase(status(static_cast<Fault>(i))).empty());
   }
@@ -176,4 +169,28 @@ TEST_CASE("what may be written as a field is known") {
   for (const char* bad : {"", "a b", "a:", "a\r", "\x80"}) CHECK_FALSE(is_token(bad));
   for (const char* good : {"", "a", "a b\tc", "\x80"}) CHECK(is_field_value(good));
   for (const char* bad : {" a", "a ", "a\r\nb: c", "\x7f", "a\n"}) CHECK_FALSE(is_field_value(bad));
+}
+
+TEST_CASE("a response made here has the fields that it needs, and those of its edits in place of its own") {
+  const auto local = [](const LocalResponse& response) {
+    leat::ring::Chain out;
+    REQUIRE(write_local_response(out, pool(), response, {}));
+    return text_of(out);
+  };
+  CHECK(
+      local({.status = 404, .reason = "no-route", .body = "none\n"}) ==
+      "HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\nleat-reason: no-route\r\ncontent-length: 5\r\n\r\nnone\n");
+  CHECK(local({.status = 301, .location = "http://b/"}) ==
+        "HTTP/1.1 301 Moved Permanently\r\nlocation: http://b/\r\ncontent-length: 0\r\n\r\n");
+  CHECK(local({.status = 200, .body = "body", .bodiless = true}) ==
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\n");
+  CHECK(local({.status = 204, .body = "none is allowed"}) == "HTTP/1.1 204 No Content\r\n\r\n");
+  const FieldLine html{"content-type", "text/html"};
+  const FieldLine own{"x-own", "1"};
+  const std::string_view gone = "leat-reason";
+  CHECK(local({.status = 200,
+               .reason = "r",
+               .body = "b",
+               .edits = {.remove = {&gone, 1}, .set = {&html, 1}, .add = {&own, 1}}}) ==
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nx-own: 1\r\ncontent-length: 1\r\n\r\nb");
 }

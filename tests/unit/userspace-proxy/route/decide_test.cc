@@ -16,7 +16,8 @@ std::vector<Table> tables(const std::string& text) {
   REQUIRE(google::protobuf::TextFormat::ParseFromString(text, &service));
   for (v1::RouteTable& table : *service.mutable_route_tables()) {
     for (v1::HttpRoute& route : *table.mutable_routes()) {
-      if (route.destinations().empty()) route.add_destinations()->set_weight(1);
+      if (route.destinations().empty() && route.answer_case() == v1::HttpRoute::ANSWER_NOT_SET)
+        route.add_destinations()->set_weight(1);
     }
   }
   std::vector<std::string> problems;
@@ -80,6 +81,22 @@ TEST_CASE("the first route that matches is taken, and a request that none matche
   CHECK(route_of(two, {.path = "/b/1"}) == "rest");
   CHECK(route_of(two, {.method = "POST", .path = "/b/1"}) == "-");
   CHECK(route_of(tables("route_tables { routes { name: 'all' } }"), {}) == "all");
+}
+
+TEST_CASE("a prefix of whole segments ends at a slash or at the path's end") {
+  constexpr const char* kMatch = "uri { prefix: '/a/b' whole_segments: true }";
+  for (const char* path : {"/a/b", "/a/b/", "/a/b/c"}) CHECK(matches(kMatch, {.path = path}));
+  for (const char* path : {"/a/bc", "/a", "/A/b"}) CHECK_FALSE(matches(kMatch, {.path = path}));
+  CHECK(matches("uri { prefix: '/' whole_segments: true }", {.path = "/x"}));
+}
+
+TEST_CASE("a route may answer by itself instead of leading anywhere") {
+  CHECK(route_of(tables("route_tables { routes { name: 'moved' redirect { path: '/x' } } }"), {}) == "moved");
+  CHECK(route_of(tables("route_tables { routes { name: 'here' direct_response { status: 200 } } }"), {}) == "here");
+}
+
+TEST_CASE("a table without HTTP routes leaves requests to the Service's own endpoints") {
+  CHECK(route_of(tables("route_tables { connection_routes { } }"), {}) == "own");
 }
 
 TEST_CASE("a client uses the first table that its namespace sees, and no other") {
