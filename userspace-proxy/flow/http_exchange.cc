@@ -1,8 +1,5 @@
 #include "userspace-proxy/flow/http_exchange.h"
 
-#include <array>
-#include <string>
-
 #include "userspace-proxy/flow/when_blocks.h"
 #include "userspace-proxy/flow/worker.h"
 
@@ -25,7 +22,9 @@ HttpExchange::Head HttpExchange::take(ring::Chain bytes) {
   Step step = reader.read(input_, body_);
   if (step == Step::kHead) step = reader.read(input_, body_);  // what came with it of the body
   if (step == Step::kFault) return Head::kFault;
-  return reader.has_head() ? Head::kWhole : Head::kPartial;
+  if (!reader.has_head()) return Head::kPartial;
+  name_host();
+  return Head::kWhole;
 }
 
 HttpExchange::Head HttpExchange::take_end() {
@@ -63,12 +62,14 @@ bool HttpExchange::is_repeatable() const {
          !client_gone_ && !half_closed_;
 }
 
+// HTTP/1.1 wants a Host, HTTP/1.0 need not have one.
+void HttpExchange::name_host() {
+  if (request().authority().empty()) request_edits_.set("host", request_edits_.keep(record_.requested.text()));
+}
+
 bool HttpExchange::put_request_head(ring::Chain& out) const {
-  if (!request().authority().empty()) return http1::write_request(out, worker_.loop.buffers(), request());
-  const std::string host = record_.requested.text();  // HTTP/1.1 wants one, HTTP/1.0 need not have it
-  const std::array<http1::FieldLine, 1> set{{{"host", host}}};
   return http1::write_request(out, worker_.loop.buffers(), request(),
-                              {.fields = {.remove = {}, .set = set, .add = {}}});
+                              {.target = request_edits_.target(), .fields = request_edits_.fields()});
 }
 
 // May be called again where it failed in its midst.
@@ -176,7 +177,7 @@ bool HttpExchange::put_response_head(ring::Chain& out) {
   code_ = head.status();
   keep_alive_ = asked.keep_alive && messages_->request.ended() && !half_closed_ && !worker_.http.draining() &&
                 code_ != 101 && http1::framing_for(head, client_side()) != Framing::kUntilClose;
-  return http1::write_response(out, worker_.loop.buffers(), head, client_side());
+  return http1::write_response(out, worker_.loop.buffers(), head, client_side(), response_edits_.fields());
 }
 
 // May be called again where it failed in its midst.

@@ -9,7 +9,7 @@
 #include "userspace-proxy/flow/http_messages.h"
 #include "userspace-proxy/flow/local_answer.h"
 #include "userspace-proxy/flow/upstream_pool.h"
-#include "userspace-proxy/http1/writer.h"
+#include "userspace-proxy/http1/head_edits.h"
 
 namespace leat::proxy {
 
@@ -30,6 +30,10 @@ class HttpExchange {
   Head take_end();  // the client has ended; kPartial: it had not begun
   [[nodiscard]] const http1::RequestHead& request() const { return messages_->request.head(); }
   [[nodiscard]] http1::Fault fault() const { return messages_->request.fault(); }
+
+  // What is to change in the heads on their way; the request's until run(), the response's until the first byte of it.
+  [[nodiscard]] http1::HeadEdits& request_edits() { return request_edits_; }
+  [[nodiscard]] http1::HeadEdits& response_edits() { return response_edits_; }
 
   // ---- what becomes of it
   enum class End : uint8_t {
@@ -63,6 +67,7 @@ class HttpExchange {
 
  private:
   // ---- the request
+  void name_host();
   [[nodiscard]] bool put_request_head(ring::Chain& out) const;
   [[nodiscard]] bool put_request_body(ring::Chain& out);
   ring::Detached pump_request();
@@ -84,6 +89,7 @@ class HttpExchange {
   FlowRecord& record_;
   HttpClient& client_;
   HttpMessageStock::Loan messages_;
+  http1::HeadEdits request_edits_, response_edits_;
   UpstreamPtr upstream_;
   ring::Chain input_;  // from the client, behind what was read
   ring::Chain body_;   // of the request, not sent yet

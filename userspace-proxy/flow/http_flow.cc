@@ -2,12 +2,11 @@
 
 #include <optional>
 
+#include "userspace-proxy/flow/choose_target.h"
 #include "userspace-proxy/flow/connect.h"
 #include "userspace-proxy/flow/http_exchange.h"
 #include "userspace-proxy/flow/worker.h"
-#include "userspace-proxy/http1/scan.h"
 #include "userspace-proxy/ring/relay.h"
-#include "userspace-proxy/route/decide.h"
 
 namespace leat::proxy {
 namespace {
@@ -15,27 +14,6 @@ namespace {
 using Waits = HttpConnections::Waits;
 using Head = HttpExchange::Head;
 using End = HttpExchange::End;
-
-// Where a request goes. The mesh that said so may be another meanwhile.
-struct Chosen {
-  ServiceRef service;
-  const Service::Port* port = nullptr;  // of it
-};
-
-// Fields of one name are one list (RFC 9110, section 5.2).
-std::optional<std::string_view> value_of(const http1::Fields& fields, std::string_view name, std::string& joined) {
-  const http1::Field* first = fields.find(name);
-  if (!first) return std::nullopt;
-  std::string_view value = fields.value(*first);
-  const size_t next = static_cast<size_t>(first - fields.all().data()) + 1;
-  for (const http1::Field& field : fields.all().subspan(next)) {
-    if (!http1::equal_ignoring_case(fields.name(field), name)) continue;
-    if (value.data() != joined.data()) joined = value;
-    joined.append(",").append(fields.value(field));
-    value = joined;
-  }
-  return value;
-}
 
 class HttpFlow {
  public:
@@ -49,8 +27,7 @@ class HttpFlow {
   ring::Task<bool> serve(ring::Chain first);
   ring::Task<Outcome<void>> read_rest_of_head(HttpExchange& exchange);
   ring::Task<Outcome<ResponseFlag>> pass_on(HttpExchange& exchange);
-  Outcome<Chosen> choose(const http1::RequestHead& request);
-  ring::Task<Outcome<Connected<UpstreamPtr>>> connect(const Chosen& chosen, UpstreamPool::Reuse reuse);
+  ring::Task<Outcome<Connected<UpstreamPtr>>> connect(const ChosenTarget& chosen, UpstreamPool::Reuse reuse);
   ring::Task<ResponseFlag> refuse(HttpExchange& exchange, Reason reason);
   ring::Task<void> relay_upgraded(HttpExchange& exchange);
   void account(const HttpExchange& exchange, ResponseFlag flag, ring::Clock::time_point started);
@@ -129,7 +106,7 @@ ring::Task<Outcome<void>> HttpFlow::read_rest_of_head(HttpExchange& exchange) {
 ring::Task<Outcome<ResponseFlag>> HttpFlow::pass_on(HttpExchange& exchange) {
   using Reuse = UpstreamPool::Reuse;
   if (exchange.request().method() == http1::Method::kConnect) co_return std::unexpected(Reason::kConnectMethod);
-  const Outcome<Chosen> chosen = choose(exchange.request());
+  const Outcome<ChosenTarget> chosen = choose_target(worker_, record_, exchange.request(), alias_);
   if (!chosen) co_return std::unexpected(chosen.error());
 
   Reuse reuse = exchange.is_repeatable() ? Reuse::kAny : Reuse::kRecent;
@@ -164,54 +141,7 @@ ring::Task<Outcome<ResponseFlag>> HttpFlow::pass_on(HttpExchange& exchange) {
   }
 }
 
-// By the routes of the Service that the client asked for, as they are now.
-Outcome<Chosen> HttpFlow::choose(const http1::RequestHead& request) {
-  const MeshRef mesh = worker_.mesh();
-  const std::optional<Destination> to = mesh->destination(alias_);
-  if (!to) return std::unexpected(Reason::kNotAnAlias);
-  if (record_.service != to->service) record_.service = to->service;
-  if (!to->service) return std::unexpected(Reason::kTargetGone);
-
-  const auto find = [&](std::string_view name, std::string& joined) {
-    return value_of(request.fields(), name, joined);
-  };
-  const std::string_view target = request.path_and_query();
-  const size_t path_bytes = std::min(target.find('?'), target.size());
-  const uint16_t port = record_.requested.port;
-  const bool ipv6 = !to->address.is_v4();
-  const route::Decision decision =
-      route::decide(to->service->route_tables(),
-                    {.method = request.method_text(),
-                     .scheme = "http",
-                     .authority = request.authority(),
-                     .path = target.substr(0, path_bytes),
-                     .query = target.substr(std::min(path_bytes + 1, target.size())),
-                     .port = port,
-                     .headers = route::Headers(find)},
-                    {.namespace_ = record_.source->namespace_, .labels = record_.source->labels});
-  if (decision.kind == route::Decision::Kind::kNoMatch) return std::unexpected(Reason::kNoRoute);
-  if (decision.kind == route::Decision::Kind::kUnrouted) {
-    const Service::Port* found = to->service->find_port(port, ipv6);
-    if (!found) return std::unexpected(Reason::kNoSuchPort);
-    return Chosen{to->service, found};
-  }
-
-  RouteTarget target_of_route = mesh->resolve(route::pick(*decision.route, worker_.draw()), port, ipv6);
-  if (target_of_route.service && record_.service != target_of_route.service) record_.service = target_of_route.service;
-  switch (target_of_route.missing) {
-    case RouteTarget::Missing::kService:
-      return std::unexpected(Reason::kNoRouteTarget);
-    case RouteTarget::Missing::kSubset:
-      return std::unexpected(Reason::kNoSubset);
-    case RouteTarget::Missing::kPort:
-      return std::unexpected(Reason::kNoSuchPort);
-    case RouteTarget::Missing::kNothing:
-      break;
-  }
-  return Chosen{std::move(target_of_route.service), target_of_route.port};
-}
-
-ring::Task<Outcome<Connected<UpstreamPtr>>> HttpFlow::connect(const Chosen& chosen, UpstreamPool::Reuse reuse) {
+ring::Task<Outcome<Connected<UpstreamPtr>>> HttpFlow::connect(const ChosenTarget& chosen, UpstreamPool::Reuse reuse) {
   const auto now = worker_.loop.now();
   return connect_to_one_of<UpstreamPtr>(
       worker_, record_, worker_.balancer.candidates(*chosen.service, *chosen.port, false, now),

@@ -1,0 +1,26 @@
+// Where a request goes: the routes of the Service that its client asked for, as they are now.
+#pragma once
+
+#include "userspace-proxy/flow/outcome.h"
+#include "userspace-proxy/http1/head.h"
+#include "userspace-proxy/mesh/mesh.h"
+#include "userspace-proxy/telemetry/flow_table.h"
+
+namespace leat::proxy {
+
+class Worker;
+
+// The worker's mesh may be another one by the time that this is used, so what it points into is held.
+struct ChosenTarget {
+  ServiceRef asked;                                 // that the client asked for; `route` lives in it
+  const route::Route* route = nullptr;              // null: no table holds for the client
+  const route::Destination* destination = nullptr;  // of `route`
+  ServiceRef service;                               // whose endpoints it is
+  const Service::Port* port = nullptr;              // of `service`; never null
+};
+
+// Shows the Service in `record`, whose client sends `request` to `alias`.
+Outcome<ChosenTarget> choose_target(Worker& worker, FlowRecord& record, const http1::RequestHead& request,
+                                    const IpAddress& alias);
+
+}  // namespace leat::proxy
