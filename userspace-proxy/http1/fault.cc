@@ -63,6 +63,8 @@ constexpr std::array kDescriptions = {
                 "a transfer coding other than chunked is not understood here"},
     Description{Fault::kCodingInHttp10, 400, "coding-in-http10", "HTTP/1.0 has no Transfer-Encoding"},
     Description{Fault::kUnaskedUpgrade, 400, "unasked-upgrade", "the server switched protocols without being asked to"},
+    Description{Fault::kConnectionField, 400, "connection-field",
+                "HTTP/2 has no fields of a connection, such as Connection or Transfer-Encoding; leave them out"},
     Description{Fault::kBadChunkSize, 400, "bad-chunk-size", "a chunk's size is not a hexadecimal number"},
     Description{Fault::kBadChunkExtension, 400, "bad-chunk-extension", "a chunk extension has a control character"},
     Description{Fault::kChunkExtensionTooLarge, 400, "chunk-extension-too-large", "the chunk extensions are too large"},

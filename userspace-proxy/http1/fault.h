@@ -40,7 +40,8 @@ enum class Fault : uint8_t {
   kBadTransferEncoding,
   kUnknownTransferCoding,
   kCodingInHttp10,
-  kUnaskedUpgrade,  // 101 that no request asked for
+  kUnaskedUpgrade,   // 101 that no request asked for
+  kConnectionField,  // HTTP/2: a field that only HTTP/1.1's connections have
   // bodies
   kBadChunkSize,
   kBadChunkExtension,

@@ -50,6 +50,7 @@ class Fields {
 
  private:
   friend class HeadParser;
+  friend class HeadBuilder;
   friend struct Rules;
   void append(const Field& field);
   void clear();

@@ -1,5 +1,6 @@
 // A message's head as read: its start line, its fields, and what they mean for the connection. All text lies in one
-// allocation that the reader reuses: it is valid until the reader's next().
+// allocation that the reader reuses: it is valid until the reader's next(). A head that came as HTTP/2 has the text
+// that it would have had in HTTP/1.1 (head_builder.h), so that whoever reads or writes heads need not know.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +34,7 @@ struct Connection {
   bool upgrade = false;          // request: asks for another protocol (never h2c); response: 101
   bool expect_continue = false;  // request: waits for 100 before its body
   bool te_trailers = false;      // request: accepts trailers
+  bool empty = false;            // response of HTTP/2: no body follows, though one could; HTTP/1.1 says a length of 0
 };
 
 class RequestHead {
@@ -53,6 +55,7 @@ class RequestHead {
 
  private:
   friend class RequestReader;
+  friend class HeadBuilder;
   friend struct Rules;
 
   Fields fields_;
@@ -67,6 +70,7 @@ class RequestHead {
 class ResponseHead {
  public:
   [[nodiscard]] uint16_t status() const { return status_; }  // 100 … 999
+  [[nodiscard]] std::string_view status_text() const { return fields_.bytes().substr(sizeof "HTTP/1.1", 3); }
   [[nodiscard]] std::string_view reason() const { return fields_.text(reason_); }
   // 1xx but 101: more heads follow.
   [[nodiscard]] bool interim() const { return status_ < 200 && status_ != 101; }
@@ -76,6 +80,7 @@ class ResponseHead {
 
  private:
   friend class ResponseReader;
+  friend class HeadBuilder;
   friend struct Rules;
 
   Fields fields_;

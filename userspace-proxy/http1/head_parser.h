@@ -6,6 +6,7 @@
 
 #include "userspace-proxy/http1/fault.h"
 #include "userspace-proxy/http1/fields.h"
+#include "userspace-proxy/http1/rules.h"
 #include "userspace-proxy/ring/buffer.h"
 
 namespace leat::http1 {
@@ -31,11 +32,7 @@ class HeadParser {
   [[nodiscard]] bool done() const { return phase_ == Phase::kDone; }
   [[nodiscard]] bool started() const { return started_; }  // a byte was read; an empty line before a request is none
   [[nodiscard]] Fault fault() const { return fault_; }
-  // Of the start line. Request: method and target; response: reason (`second`).
-  [[nodiscard]] Span first() const { return first_; }
-  [[nodiscard]] Span second() const { return second_; }
-  [[nodiscard]] uint16_t status() const { return status_; }
-  [[nodiscard]] bool http10() const { return http10_; }
+  [[nodiscard]] StartLine start_line() const { return {first_, second_, status_, http10_}; }
 
  private:
   // Where the next byte belongs.

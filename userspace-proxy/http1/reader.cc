@@ -20,7 +20,7 @@ Step RequestReader::read(ring::Chain& input, ring::Chain& body) {
   const HeadParser::Progress progress = parser_.read(input, head_.fields_);
   if (progress == HeadParser::Progress::kNeedMore) return Step::kNeedMore;
   if (progress == HeadParser::Progress::kFault) return refuse(parser_.fault());
-  if (const Fault fault = Rules::apply(head_, parser_); fault != Fault::kNone) return refuse(fault);
+  if (const Fault fault = Rules::apply(head_, parser_.start_line()); fault != Fault::kNone) return refuse(fault);
   body_.begin(head_.connection_.framing, head_.connection_.content_length);
   has_head_ = true;
   return Step::kHead;
@@ -61,7 +61,8 @@ Step ResponseReader::read(ring::Chain& input, ring::Chain& body) {
   const HeadParser::Progress progress = parser_.read(input, head_.fields_);
   if (progress == HeadParser::Progress::kNeedMore) return Step::kNeedMore;
   if (progress == HeadParser::Progress::kFault) return refuse(parser_.fault());
-  if (const Fault fault = Rules::apply(head_, parser_, asked_); fault != Fault::kNone) return refuse(fault);
+  if (const Fault fault = Rules::apply(head_, parser_.start_line(), asked_); fault != Fault::kNone)
+    return refuse(fault);
   body_.begin(head_.connection_.framing, head_.connection_.content_length);
   has_head_ = true;
   return Step::kHead;

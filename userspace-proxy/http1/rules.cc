@@ -81,11 +81,11 @@ bool is_authority(std::string_view text) {
   return number <= 65535;
 }
 
-Fault Rules::apply(RequestHead& head, const HeadParser& parsed) {
-  head.connection_ = {.http10 = parsed.http10()};
-  head.method_text_ = parsed.first();
+Fault Rules::apply(RequestHead& head, const StartLine& line) {
+  head.connection_ = {.http10 = line.http10};
+  head.method_text_ = line.first;
   head.method_ = method_of(head.method_text());
-  head.target_ = parsed.second();
+  head.target_ = line.second;
   if (const Fault fault = find_target(head); fault != Fault::kNone) return fault;
   if (const Fault fault = find_authority(head); fault != Fault::kNone) return fault;
   if (const Fault fault = read_framing(head.fields_, head.connection_); fault != Fault::kNone) return fault;
@@ -145,10 +145,10 @@ Fault Rules::find_authority(RequestHead& head) {
   return Fault::kNone;
 }
 
-Fault Rules::apply(ResponseHead& head, const HeadParser& parsed, Asked asked) {
-  head.connection_ = {.http10 = parsed.http10()};
-  head.reason_ = parsed.second();
-  head.status_ = parsed.status();
+Fault Rules::apply(ResponseHead& head, const StartLine& line, Asked asked) {
+  head.connection_ = {.http10 = line.http10};
+  head.reason_ = line.second;
+  head.status_ = line.status;
   Connection& connection = head.connection_;
   if (const Fault fault = read_framing(head.fields_, connection); fault != Fault::kNone) return fault;
   if (const Fault fault = read_connection(head.fields_, connection); fault != Fault::kNone) return fault;

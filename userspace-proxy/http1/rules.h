@@ -4,7 +4,6 @@
 
 #include "userspace-proxy/http1/fault.h"
 #include "userspace-proxy/http1/head.h"
-#include "userspace-proxy/http1/head_parser.h"
 
 namespace leat::http1 {
 
@@ -15,10 +14,18 @@ struct Asked {
   bool upgrade = false;  // 101 may follow
 };
 
+// Where the parts of a start line lie.
+struct StartLine {
+  Span first;   // a request's method
+  Span second;  // a request's target, a response's reason
+  uint16_t status = 0;
+  bool http10 = false;
+};
+
 // Both fill in a head whose fields were parsed.
 struct Rules {
-  static Fault apply(RequestHead& head, const HeadParser& parsed);
-  static Fault apply(ResponseHead& head, const HeadParser& parsed, Asked asked);
+  static Fault apply(RequestHead& head, const StartLine& line);
+  static Fault apply(ResponseHead& head, const StartLine& line, Asked asked);
 
  private:
   static Fault find_target(RequestHead& head);

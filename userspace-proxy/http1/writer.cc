@@ -168,6 +168,7 @@ bool write_response(ring::Chain& out, ring::BufferPool& pool, const ResponseHead
 
   const Framing framing = framing_for(head, client);
   if (framing == Framing::kChunked) appender.put("transfer-encoding: chunked\r\n");
+  if (head.connection().empty) appender.put("content-length: 0\r\n");
   if (switches) {
     appender.put("connection: upgrade\r\n");
   } else if (!head.interim()) {

@@ -157,6 +157,7 @@ TEST_CASE("a CONTINUATION flood ends the session") {
     over |= server.session.finished();
   }
   CHECK(over);
+  CHECK(server.breaches(Breach::kContinuationFlood) == 1);
 }
 
 TEST_CASE("more streams than were offered end the session") {
@@ -165,7 +166,7 @@ TEST_CASE("more streams than were offered end the session") {
   for (uint32_t i = 0; i <= limits::kMaxStreams; ++i) (void)server.feed(connect(1 + 2 * i, "10.0.0.5:80"));
   (void)output_of(server.session);
   CHECK(server.session.finished());
-  CHECK(server.breaches(Breach::kProtocol) == 1);
+  CHECK(server.breaches(Breach::kTooManyStreams) == 1);
 }
 
 TEST_CASE("a peer that ignores its window is refused") {

@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "frames.h"
+#include "tests/unit/userspace-proxy/http2/bytes.h"
+#include "tests/unit/userspace-proxy/http2/frames.h"
 #include "userspace-proxy/hbone/session.h"
 
 namespace leat::test {
@@ -17,18 +18,6 @@ using hbone::EventKind;
 using hbone::ResetCode;
 using hbone::Session;
 using hbone::Stream;
-
-inline ring::Chain chain_of(ring::BufferPool& pool, std::string_view text) {
-  ring::Chain chain;
-  REQUIRE(chain.append_copy(pool, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
-  return chain;
-}
-
-inline std::string text_of(const ring::Chain& chain) {
-  std::string text;
-  for (const auto& slice : chain.slices()) text.append(reinterpret_cast<const char*>(slice.data()), slice.size());
-  return text;
-}
 
 inline std::vector<Event> events_of(Session& session) {
   std::vector<Event> events;
@@ -45,12 +34,6 @@ inline Stream* stream_with(Session& session, EventKind kind, uint32_t* code = nu
     if (code) *code = event.code;
   }
   return found;
-}
-
-inline std::string output_of(Session& session, size_t limit = SIZE_MAX) {
-  ring::Chain out;
-  session.produce(out, limit);
-  return text_of(out);
 }
 
 // A server session and whoever sends it bytes.

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <chrono>
 
-#include "userspace-proxy/hbone/limits.h"
+#include "userspace-proxy/http2/limits.h"
 
-namespace leat::hbone {
+namespace leat::http2 {
 
 class TokenBucket {
  public:
@@ -21,6 +21,8 @@ class TokenBucket {
     tokens_ -= 1;
     return true;
   }
+  // One token back, beyond what time gives.
+  void give() { tokens_ = std::min<double>(rate_.burst, tokens_ + 1); }
 
  private:
   limits::Rate rate_;
@@ -28,4 +30,4 @@ class TokenBucket {
   std::chrono::steady_clock::time_point refilled_{};
 };
 
-}  // namespace leat::hbone
+}  // namespace leat::http2

@@ -1,15 +1,15 @@
-#include "userspace-proxy/hbone/codec.h"
+#include "userspace-proxy/http2/codec.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <string_view>
 
 #include "common/check.h"
-#include "userspace-proxy/hbone/session.h"
-#include "userspace-proxy/hbone/slices.h"
+#include "userspace-proxy/http2/header_list.h"
+#include "userspace-proxy/http2/session.h"
+#include "userspace-proxy/http2/slices.h"
 
-namespace leat::hbone {
+namespace leat::http2 {
 
 // nghttp2's callbacks. A callback only records: what a finding leads to is decided by Session after the codec has
 // returned.
@@ -36,12 +36,16 @@ struct CodecCallbacks {
     const bool ack = header->flags & NGHTTP2_FLAG_ACK;
     const bool end = header->flags & NGHTTP2_FLAG_END_STREAM;
     switch (header->type) {
+      case NGHTTP2_HEADERS:
+        return opens_too_many(session, header->stream_id) ? stop(session, Breach::kTooManyStreams) : 0;
       case NGHTTP2_SETTINGS:
         return ack || session.settings_.take(session.now_) ? 0 : stop(session, Breach::kSettingsFlood);
       case NGHTTP2_PING:
       case NGHTTP2_PRIORITY:
         return ack || session.control_.take(session.now_) ? 0 : stop(session, Breach::kControlFlood);
       case NGHTTP2_DATA:
+        // gRPC measures a path by a PING for what it receives.
+        if (header->length > 0) session.control_.give();
         return header->length > 0 || end || session.empty_data_.take(session.now_)
                    ? 0
                    : stop(session, Breach::kEmptyDataFlood);
@@ -50,14 +54,22 @@ struct CodecCallbacks {
     }
   }
 
+  // A client that has seen our SETTINGS knows better; until then the codec refuses by itself.
+  static bool opens_too_many(const Session& session, int32_t id) {
+    return session.role_ == Session::Role::kServer && session.settings_seen_ &&
+           session.active_ >= limits::kMaxStreams && id > nghttp2_session_get_last_proc_stream_id(session.codec_);
+  }
+
   static int begin_headers(nghttp2_session* codec, const nghttp2_frame* frame, void* user) {
     Session& session = session_of(user);
     session.header_list_bytes_ = 0;
-    if (!starts_request(frame)) return 0;
-    Stream& stream = session.add_stream();
-    stream.id_ = frame->hd.stream_id;
-    stream.headers_ = std::make_unique<Stream::Headers>();
-    nghttp2_session_set_stream_user_data(codec, stream.id_, &stream);
+    if (starts_request(frame)) {
+      Stream* stream = session.make_stream();
+      session.add(stream);
+      stream->id_ = frame->hd.stream_id;
+      nghttp2_session_set_stream_user_data(codec, stream->id_, stream);
+    }
+    if (Stream* stream = stream_of(session, frame->hd.stream_id)) session.block_begins(*stream);
     return 0;
   }
 
@@ -67,57 +79,22 @@ struct CodecCallbacks {
     // As RFC 9113, section 10.5.1 counts. A list far beyond what we offered is a decompression bomb: one byte may stand
     // for 4 KiB.
     session.header_list_bytes_ += name_size + value_size + 32;
-    if (session.header_list_bytes_ > limits::kHeaderBombBytes) return stop(session, Breach::kHeaderList);
+    if (session.header_list_bytes_ > session.kind_.header_bomb_bytes) return stop(session, Breach::kHeaderList);
     Stream* stream = stream_of(session, frame->hd.stream_id);
-    if (!stream) return 0;
-    const std::string_view name(reinterpret_cast<const char*>(name_bytes), name_size);
-    const std::string_view value(reinterpret_cast<const char*>(value_bytes), value_size);
-    if (starts_request(frame)) {
-      stream->headers_->too_large |= session.header_list_bytes_ > limits::kMaxHeaderListBytes;
-      request_header(*stream->headers_, name, value);
-    } else if (!stream->answered_ && !stream->refused_) {
-      answer_header(*stream, name, value);
-    }
+    if (!stream || stream->dismissed_ || too_large(session)) return 0;
+    session.header(*stream, {reinterpret_cast<const char*>(name_bytes), name_size},
+                   {reinterpret_cast<const char*>(value_bytes), value_size});
     return 0;
   }
-
-  static void request_header(Stream::Headers& headers, std::string_view name, std::string_view value) {
-    if (headers.too_large) return;
-    const auto keep = [&](std::string& field) {
-      headers.too_large |= value.size() > limits::kMaxHeaderValueBytes;
-      if (field.empty() && !headers.too_large) field = value;  // the first of a repeated header
-    };
-    if (name == ":method") {
-      headers.is_connect = value == "CONNECT";
-    } else if (name == ":authority") {
-      const auto authority = SocketAddress::parse(value);
-      headers.has_authority = authority.has_value();
-      headers.request.authority = authority.value_or(SocketAddress{});
-    } else if (name == "baggage") {
-      keep(headers.request.baggage);
-    } else if (name == "forwarded") {
-      keep(headers.request.forwarded);
-    } else if (name == "traceparent") {
-      keep(headers.request.traceparent);
-    }
+  static bool too_large(const Session& session) {
+    return session.header_list_bytes_ > session.kind_.max_header_list_bytes;
   }
-
-  static void answer_header(Stream& stream, std::string_view name, std::string_view value) {
-    if (name == ":status") {
-      std::from_chars(value.data(), value.data() + value.size(), stream.status_);
-    } else if (name == "leat-reason" && value.size() <= limits::kMaxReasonBytes &&
-               std::ranges::all_of(value, is_reason_byte)) {
-      if (!stream.headers_) stream.headers_ = std::make_unique<Stream::Headers>();
-      stream.headers_->reason = value;
-    }
-  }
-  static bool is_reason_byte(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }
 
   static int data_chunk(nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size, void* user) {
     Session& session = session_of(user);
     session.arrived_bytes_ += size;
     Stream* stream = stream_of(session, id);
-    if (!stream || stream->released_ || stream->refused_) return 0;
+    if (!stream || stream->released_ || stream->dismissed_) return 0;
     const auto offset = static_cast<uint32_t>(data - session.input_->data());
     pass(*session.input_, offset, static_cast<uint32_t>(size), stream->received_, session.pool_);
     session.deliver(*stream, EventKind::kReadable);
@@ -130,11 +107,9 @@ struct CodecCallbacks {
     switch (frame->hd.type) {
       case NGHTTP2_HEADERS:
         if (!stream) break;
-        if (starts_request(frame)) {
-          if (const int result = request_complete(session, *stream); result != 0) return result;
-        } else if (!stream->answered_ && !stream->refused_) {
-          answer_complete(session, *stream);
-        }
+        session.control_.give();
+        block_complete(session, *stream, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+        if (session.breach_ != Breach::kCount) return NGHTTP2_ERR_CALLBACK_FAILURE;
         [[fallthrough]];
       case NGHTTP2_DATA:
         if (stream && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
@@ -150,7 +125,7 @@ struct CodecCallbacks {
         }
         break;
       case NGHTTP2_SETTINGS:
-        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) session.settings_pending_ = true;
+        (frame->hd.flags & NGHTTP2_FLAG_ACK ? session.settings_seen_ : session.settings_pending_) = true;
         break;
       case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) &&
@@ -166,36 +141,20 @@ struct CodecCallbacks {
     return 0;
   }
 
-  // A request that is none for us is answered here: flows see only well-formed ones.
-  static int request_complete(Session& session, Stream& stream) {
-    const Stream::Headers& headers = *stream.headers_;
-    const auto fault = [&]() -> std::pair<Breach, uint16_t> {
-      if (headers.too_large) return {Breach::kHeaderList, 431};
-      if (!headers.is_connect) return {Breach::kNotConnect, 400};
-      if (!headers.has_authority) return {Breach::kAuthority, 400};
-      return {Breach::kCount, 0};
-    }();
-    if (fault.first == Breach::kCount) {
-      session.deliver(stream, EventKind::kConnect);
-      return 0;
-    }
-    ++session.counters_.breaches[static_cast<size_t>(fault.first)];
-    if (!session.bad_requests_.take(session.now_)) return stop(session, Breach::kBadRequestFlood);
-    session.refuse(stream, fault.second, "bad-request");
-    session.release(stream);
-    return 0;
+  static void block_complete(Session& session, Stream& stream, bool end) {
+    if (stream.dismissed_) return;
+    if (stream.head_whole_) return session.trailers_are_whole(stream, too_large(session));
+    stream.head_whole_ = session.head_is_whole(stream, too_large(session), end);
   }
 
-  static void answer_complete(Session& session, Stream& stream) {
-    if (stream.status_ < 200) return;  // an interim answer
-    if (stream.status_ < 300) {
-      stream.answered_ = true;
-      session.deliver(stream, EventKind::kAccepted);
-      session.resume(stream);
-    } else {
-      session.deliver(stream, EventKind::kRefused);
-      stream.refused_ = true;
-    }
+  // Malformed (RFC 9113, section 8.1.1): the codec resets the stream by itself, if we say that it is no good.
+  static int invalid_header(nghttp2_session*, const nghttp2_frame*, const uint8_t*, size_t, const uint8_t*, size_t,
+                            uint8_t, void*) {
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+  static int invalid_frame(nghttp2_session*, const nghttp2_frame*, int, void* user) {
+    Session& session = session_of(user);
+    return session.count_bad_request(Breach::kMalformed) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
   }
 
   static void drain_finally(Session& session) {
@@ -222,16 +181,22 @@ struct CodecCallbacks {
                             nghttp2_data_source* source, void* user) {
     if (session_of(user).broken_) return NGHTTP2_ERR_DEFERRED;  // the stream may be gone
     Stream& stream = *static_cast<Stream*>(source->ptr);
-    // A client's bytes wait for the answer, but for early ones: until then they may still go elsewhere.
-    const size_t ready = stream.answered_ ? stream.outgoing_.size() : stream.early_bytes_;
-    const bool at_end = stream.answered_ && stream.end_queued_;
+    // What is held may still go elsewhere, but for early bytes.
+    const size_t ready = stream.held_ ? stream.early_bytes_ : stream.outgoing_.size();
+    const bool at_end = !stream.held_ && stream.end_queued_;
     if (ready == 0 && !at_end) {
       stream.deferred_ = true;
       return NGHTTP2_ERR_DEFERRED;
     }
     const size_t taken = std::min(size, ready);
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (at_end && taken == stream.outgoing_.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (at_end && taken == stream.outgoing_.size()) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      if (stream.trailed_) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        session_of(user).submit_trailers(stream);
+      }
+    }
     return static_cast<ssize_t>(taken);
   }
 
@@ -242,6 +207,7 @@ struct CodecCallbacks {
     Session& session = session_of(user);
     if (session.broken_) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // drops the frame; the stream may be gone
     if (session.output_full()) return NGHTTP2_ERR_WOULDBLOCK;
+    session.control_.give();
     const bool appended = session.output_->append_copy(session.pool_, {frame_header, kFrameHeaderBytes});
     LEAT_CHECK(appended, "a frame header larger than the blocks kept for it");
     Stream& stream = *static_cast<Stream*>(source->ptr);
@@ -266,17 +232,19 @@ struct CodecCallbacks {
     // The codec has found a violation by itself, and ends the session.
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && !session.broken_)
       session.breach_ = Breach::kProtocol;
-    // A refusal ends our side; this ends the peer's, without an error. Not earlier: a stream that is being reset sends
-    // no headers.
-    if (frame->hd.type == NGHTTP2_HEADERS && session.role_ == Session::Role::kServer) {
+    // An answer that is whole before its request ends our side; this ends the peer's, without an error. Not earlier: a
+    // stream that is being reset sends no headers.
+    const bool last = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+                      (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && session.role_ == Session::Role::kServer;
+    if (last && (frame->hd.type == NGHTTP2_HEADERS || session.kind_.answer_is_last)) {
       const Stream* stream = stream_of(session, frame->hd.stream_id);
-      if (stream && stream->refused_ && !stream->peer_ended_)
+      if (stream && !stream->peer_ended_)
         nghttp2_submit_rst_stream(codec, NGHTTP2_FLAG_NONE, stream->id_, NGHTTP2_NO_ERROR);
     }
     return 0;
   }
 
-  // A CONNECT that could not leave any more (the peer said GOAWAY meanwhile): nothing was processed.
+  // A request that could not leave any more (the peer said GOAWAY meanwhile): nothing was processed.
   static int frame_not_sent(nghttp2_session* codec, const nghttp2_frame* frame, int, void* user) {
     if (!starts_request(frame)) return 0;
     nghttp2_session_set_stream_user_data(codec, frame->hd.stream_id,
@@ -293,6 +261,8 @@ struct CodecCallbacks {
     nghttp2_session_callbacks_set_on_begin_frame_callback(table, begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(table, begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(table, header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(table, invalid_header);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(table, invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(table, data_chunk);
     nghttp2_session_callbacks_set_on_frame_recv_callback(table, frame_received);
     nghttp2_session_callbacks_set_on_stream_close_callback(table, stream_closed);
@@ -333,4 +303,4 @@ nghttp2_session* make_codec(Session* session, bool is_server) {
 
 nghttp2_data_provider data_of(Stream* stream) { return {{.ptr = stream}, CodecCallbacks::read_queue}; }
 
-}  // namespace leat::hbone
+}  // namespace leat::http2

@@ -6,19 +6,22 @@
 #include <cstdint>
 #include <string_view>
 
-namespace leat::hbone {
+namespace leat::http2 {
 
 // Why a peer was refused or a session ended.
 enum class Breach : uint8_t {
   kNotHttp2,    // HTTP/1.1, or garbage, where the connection preface belongs
   kProtocol,    // another violation of RFC 9113, found by the codec
   kHeaderList,  // a header list, or a header that we use, is too large
-  kNotConnect,  // a method other than CONNECT
-  kAuthority,   // no address and port in :authority
+  kMalformed,   // a message that RFC 9113 calls malformed, found by the codec: a stream's end
+  kNotConnect,  // HBONE: a method other than CONNECT
+  kAuthority,   // HBONE: no address and port in :authority
   kRapidReset,  // streams reset before they were answered (CVE-2023-44487)
   kSettingsFlood,
   kControlFlood,  // PING, PRIORITY
   kEmptyDataFlood,
+  kContinuationFlood,  // CVE-2024-28182
+  kTooManyStreams,     // more at once than were offered
   kBadRequestFlood,
   kPingTimeout,  // did not answer
   kCount,
@@ -35,4 +38,4 @@ struct Counters {
   std::array<uint64_t, static_cast<size_t>(Breach::kCount)> breaches{};
 };
 
-}  // namespace leat::hbone
+}  // namespace leat::http2

@@ -1,9 +1,9 @@
-// Between Session and nghttp2: what the codec tells a session while it reads and writes frames. Private to hbone.
+// Between Session and nghttp2: what the codec tells a session while it reads and writes frames. Private to http2.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
 
-namespace leat::hbone {
+namespace leat::http2 {
 
 class Session;
 
@@ -16,4 +16,4 @@ nghttp2_data_provider data_of(class Stream* stream);
 // Opaque data of the PING that asks whether the peer has seen our first GOAWAY.
 inline constexpr unsigned char kDrainPing[8] = {'l', 'e', 'a', 't', 'd', 'r', 'a', 'n'};
 
-}  // namespace leat::hbone
+}  // namespace leat::http2

@@ -1,10 +1,10 @@
 // Passing bytes from one queue to another without copying more than is good.
 #pragma once
 
-#include "userspace-proxy/hbone/limits.h"
+#include "userspace-proxy/http2/limits.h"
 #include "userspace-proxy/ring/buffer.h"
 
-namespace leat::hbone {
+namespace leat::http2 {
 
 // Appends `offset`, `size` of `from` to `to`: long slices are shared. A short one that would wait behind others is
 // copied beside them, so that a queue of small messages does not pin a 16 KiB block each; a short one alone is shared,
@@ -15,4 +15,4 @@ inline void pass(const ring::Buffer& from, uint32_t offset, uint32_t size, ring:
   if (!copy || !to.append_copy(pool, from.bytes().subspan(offset, size))) to.append(from.share(offset, size));
 }
 
-}  // namespace leat::hbone
+}  // namespace leat::http2
