@@ -156,18 +156,17 @@ void Mesh::upsert_workload(const v1::Workload& message, Problems* problems) {
     if (const auto valid = port_of(port)) workload->port_mtls.emplace_back(*valid, mode);
   }
   const WorkloadRef shared(workload.release());
-  for (const IpAddress& address : shared->addresses) by_address_[address] = shared;
-  workloads_[shared->uid] = shared;
+  for (const IpAddress& address : shared->addresses) by_address_.put(address, shared);
+  workloads_.put(shared->uid, shared);
 }
 
 void Mesh::remove_workload(std::string_view uid) {
-  const auto old = workloads_.find(uid);
-  if (old == workloads_.end()) return;
-  for (const IpAddress& address : old->second->addresses) {
-    const auto holder = by_address_.find(address);  // a successor may have the address by now
-    if (holder != by_address_.end() && holder->second == old->second) by_address_.erase(holder);
+  const WorkloadRef old = workload(uid);
+  if (!old) return;
+  for (const IpAddress& address : old->addresses) {
+    if (workload_at(address) == old) by_address_.erase(address);  // a successor may have the address by now
   }
-  workloads_.erase(old);
+  workloads_.erase(uid);
 }
 
 void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
@@ -183,7 +182,7 @@ void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
   if (!message.route_tables().empty()) service->routes = make_ref<Routes>(route::compile_tables(message, problems));
   link(*service);
   const std::string key = service->key;
-  services_[key] = ServiceRef(service.release());
+  services_.put(key, ServiceRef(service.release()));
 }
 
 void Mesh::link(Service& service) const {
@@ -199,13 +198,16 @@ void Mesh::link(Service& service) const {
 
 void Mesh::relink_services_of(const std::set<std::string, std::less<>>& workloads) {
   const auto refers = [&](const Backend& backend) { return workloads.contains(backend.uid); };
-  for (auto& [key, service] : services_) {
-    if (std::ranges::none_of(service->ports,
-                             [&](const Service::Port& port) { return std::ranges::any_of(port.backends, refers); }))
-      continue;
+  std::vector<ServiceRef> affected;
+  services_.for_each([&](const std::string&, const ServiceRef& service) {
+    if (std::ranges::any_of(service->ports,
+                            [&](const Service::Port& port) { return std::ranges::any_of(port.backends, refers); }))
+      affected.push_back(service);
+  });
+  for (const ServiceRef& service : affected) {
     auto linked = std::make_unique<Service>(*service);
     link(*linked);
-    service = ServiceRef(linked.release());
+    services_.put(service->key, ServiceRef(linked.release()));
   }
 }
 
@@ -225,31 +227,30 @@ void Mesh::upsert_alias(const v1::Alias& message, Problems* problems) {
     alias.target = Target::kService;
     alias.key = message.service();
   }
-  if (!alias.remote_only) alias_by_address_[*address] = message.id();
-  aliases_[message.id()] = std::move(alias);
+  if (!alias.remote_only) alias_by_address_.put(*address, message.id());
+  aliases_.put(message.id(), std::move(alias));
 }
 
 void Mesh::remove_alias(uint32_t id) {
-  const auto old = aliases_.find(id);
-  if (old == aliases_.end()) return;
-  const auto current = alias_by_address_.find(old->second.address);
-  if (current != alias_by_address_.end() && current->second == id) alias_by_address_.erase(current);
-  aliases_.erase(old);
+  const Alias* old = aliases_.find(id);
+  if (old == nullptr) return;
+  if (alias_of(old->address) == id) alias_by_address_.erase(old->address);
+  aliases_.erase(id);
 }
 
 WorkloadRef Mesh::workload(std::string_view uid) const {
-  const auto found = workloads_.find(uid);
-  return found == workloads_.end() ? nullptr : found->second;
+  const auto* found = workloads_.find(uid);
+  return found ? *found : nullptr;
 }
 
 WorkloadRef Mesh::workload_at(const IpAddress& address) const {
-  const auto found = by_address_.find(address);
-  return found == by_address_.end() ? nullptr : found->second;
+  const auto* found = by_address_.find(address);
+  return found ? *found : nullptr;
 }
 
 ServiceRef Mesh::service(std::string_view key) const {
-  const auto found = services_.find(key);
-  return found == services_.end() ? nullptr : found->second;
+  const auto* found = services_.find(key);
+  return found ? *found : nullptr;
 }
 
 RouteTarget Mesh::resolve(const route::Destination& destination, uint16_t requested_port, bool ipv6) const {
@@ -267,26 +268,24 @@ RouteTarget Mesh::resolve(const route::Destination& destination, uint16_t reques
 std::optional<Destination> Mesh::destination(const IpAddress& local) const {
   const auto id = destination_id(local);
   if (!id) return std::nullopt;
-  const auto found = aliases_.find(*id);
-  if (found == aliases_.end() || found->second.target == Target::kNone) return std::nullopt;
-  const Alias& alias = found->second;
-  Destination destination{.address = alias.address, .remote_only = alias.remote_only};
-  if (alias.target == Target::kWorkload) destination.workload = workload(alias.key);
-  if (alias.target == Target::kService) destination.service = service(alias.key);
+  const Alias* alias = aliases_.find(*id);
+  if (alias == nullptr || alias->target == Target::kNone) return std::nullopt;
+  Destination destination{.address = alias->address, .remote_only = alias->remote_only};
+  if (alias->target == Target::kWorkload) destination.workload = workload(alias->key);
+  if (alias->target == Target::kService) destination.service = service(alias->key);
   return destination;
 }
 
 std::optional<uint32_t> Mesh::alias_of(const IpAddress& address) const {
-  const auto found = alias_by_address_.find(address);
-  if (found == alias_by_address_.end()) return std::nullopt;
-  return found->second;
+  const uint32_t* found = alias_by_address_.find(address);
+  return found ? std::optional(*found) : std::nullopt;
 }
 
 std::set<std::pair<std::string, std::string>> Mesh::local_service_accounts() const {
   std::set<std::pair<std::string, std::string>> accounts;
-  for (const auto& [uid, workload] : workloads_) {
+  workloads_.for_each([&](const std::string&, const WorkloadRef& workload) {
     if (workload->local && workload->captured) accounts.emplace(workload->namespace_, workload->service_account);
-  }
+  });
   return accounts;
 }
 

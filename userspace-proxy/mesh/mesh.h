@@ -16,6 +16,7 @@
 #include "common/ip.h"
 #include "leat.pb.h"
 #include "userspace-proxy/mesh/ref.h"
+#include "userspace-proxy/mesh/shared_map.h"
 #include "userspace-proxy/route/table.h"
 
 namespace leat::proxy {
@@ -125,12 +126,6 @@ class Mesh : public RefCounted {
   [[nodiscard]] std::set<std::pair<std::string, std::string>> local_service_accounts() const;
 
  private:
-  struct TextHash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-  };
-  template <typename T>
-  using ByText = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
   enum class Target : uint8_t { kNone, kWorkload, kService };
   struct Alias {
     IpAddress address;
@@ -149,11 +144,11 @@ class Mesh : public RefCounted {
   void relink_services_of(const std::set<std::string, std::less<>>& workloads);
 
   v1::MeshSettings settings_;
-  ByText<WorkloadRef> workloads_;
-  ByText<ServiceRef> services_;
-  std::unordered_map<IpAddress, WorkloadRef> by_address_;
-  std::unordered_map<uint32_t, Alias> aliases_;
-  std::unordered_map<IpAddress, uint32_t> alias_by_address_;
+  SharedMap<std::string, WorkloadRef, TextHash> workloads_;
+  SharedMap<std::string, ServiceRef, TextHash> services_;
+  SharedMap<IpAddress, WorkloadRef> by_address_;
+  SharedMap<uint32_t, Alias> aliases_;
+  SharedMap<IpAddress, uint32_t> alias_by_address_;
 };
 using MeshRef = Ref<const Mesh>;
 

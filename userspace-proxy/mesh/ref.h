@@ -42,6 +42,8 @@ class Ref {
   T* operator->() const { return object_; }
   T& operator*() const { return *object_; }
   explicit operator bool() const { return object_ != nullptr; }
+  // Nobody else holds the object, so nobody else can begin to.
+  [[nodiscard]] bool is_sole() const { return object_ && object_->references_.load(std::memory_order_acquire) == 1; }
   friend bool operator==(const Ref& a, const Ref& b) { return a.object_ == b.object_; }
 
  private:
