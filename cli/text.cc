@@ -48,15 +48,44 @@ std::string_view protocol_text(v1::Protocol protocol) {
   }
 }
 
-std::string_view balancing_text(v1::LoadBalancing balancing) {
-  switch (balancing) {
+namespace {
+
+std::string algorithm_text(const v1::TrafficPolicy& policy) {
+  if (policy.has_hash()) {
+    const v1::ConsistentHash& hash = policy.hash();
+    std::string key = "source address";
+    if (hash.has_header()) key = "header " + hash.header();
+    if (hash.has_cookie()) key = "cookie " + hash.cookie().name();
+    if (hash.has_query_param()) key = "query parameter " + hash.query_param();
+    return (hash.maglev() ? "Maglev by " : "ring by ") + key;
+  }
+  switch (policy.load_balancing()) {
     case v1::LB_ROUND_ROBIN:
       return "round-robin";
     case v1::LB_RANDOM:
       return "random";
+    case v1::LB_PEAK_EWMA:
+      return "peak-ewma";
     default:
       return "least-request";
   }
+}
+
+}  // namespace
+
+std::string policy_text(const v1::TrafficPolicy* policy) {
+  if (policy == nullptr) return "least-request";
+  std::string text = algorithm_text(*policy);
+  const auto add = [&](bool has, std::string_view what) {
+    if (has) text.append(", ").append(what);
+  };
+  add(policy->has_groups(), policy->groups().shares().empty() ? "nearest first" : "by shares of localities");
+  add(policy->has_warmup(), "warm-up");
+  add(policy->has_outliers(), "outliers");
+  add(policy->has_limits(), "limits");
+  add(policy->tls() == v1::UPSTREAM_TLS_DISABLE, "plaintext");
+  add(policy->tls() == v1::UPSTREAM_TLS_MUTUAL, "mutual TLS only");
+  return text;
 }
 
 }  // namespace leat::cli

@@ -15,6 +15,7 @@ std::string or_dash(std::string_view text);
 std::string short_identity(std::string_view identity);
 std::string_view mtls_text(v1::MtlsMode mode);
 std::string_view protocol_text(v1::Protocol protocol);
-std::string_view balancing_text(v1::LoadBalancing balancing);
+// "round-robin", "least-request, outliers, limits": null: the defaults.
+std::string policy_text(const v1::TrafficPolicy* policy);
 
 }  // namespace leat::cli

@@ -82,6 +82,21 @@ Colour enrolment_colour(const std::string& enrolment) {
 
 using Workloads = std::map<std::string, const v1::Workload*>;
 
+const v1::TrafficPolicy* policy_of(const v1::Service& service, const v1::ServicePort& port) {
+  const auto index = static_cast<int>(port.policy());
+  return index > 0 && index <= service.policies_size() ? &service.policies(index - 1) : nullptr;
+}
+
+// Of all ports, each once.
+std::string balancing_of(const v1::Service& service) {
+  std::vector<std::string> texts;
+  for (const auto& port : service.ports()) {
+    std::string text = policy_text(policy_of(service, port));
+    if (std::ranges::find(texts, text) == texts.end()) texts.push_back(std::move(text));
+  }
+  return fmt::format("{}", fmt::join(texts, "; "));
+}
+
 Json service_json(const v1::Service& service, const Workloads& workloads,
                   const std::vector<const v1::Alias*>& aliases) {
   Json ports = Json::array();
@@ -89,7 +104,8 @@ Json service_json(const v1::Service& service, const Workloads& workloads,
     ports.push_back({{"port", port.port()},
                      {"name", port.name()},
                      {"appProtocol", port.app_protocol()},
-                     {"protocol", protocol_text(port.protocol())}});
+                     {"protocol", protocol_text(port.protocol())},
+                     {"loadBalancing", policy_text(policy_of(service, port))}});
   Json endpoints = Json::array();
   for (const auto& endpoint : service.endpoints()) {
     const auto workload = workloads.find(endpoint.workload_uid());
@@ -113,7 +129,6 @@ Json service_json(const v1::Service& service, const Workloads& workloads,
           {"name", service.name()},
           {"vips", addresses_of(service.vips())},
           {"headless", service.headless()},
-          {"loadBalancing", balancing_text(service.load_balancing())},
           {"ports", std::move(ports)},
           {"endpoints", std::move(endpoints)},
           {"aliases", std::move(ids)}};
@@ -154,7 +169,7 @@ Row service_row(const v1::Service& service, const Workloads& workloads, bool wid
   Row row{{service.namespace_(), service.name(), service.headless() ? "None" : joined(addresses_of(service.vips())),
            joined(ports),
            Cell(fmt::format("{}/{}", ready.size(), replicas.size()), ready.empty() ? Colour::kRed : Colour::kNone),
-           std::to_string(local), balancing_text(service.load_balancing())},
+           std::to_string(local), balancing_of(service)},
           ""};
   if (wide) add_cells(row, {joined(ready)});
   return row;

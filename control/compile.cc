@@ -9,18 +9,17 @@
 #include "control/destination_rule.h"
 #include "control/endpoints.h"
 #include "control/findings.h"
+#include "control/locality.h"
 #include "control/network_policy.h"
 #include "control/peer_authentication.h"
 #include "control/pods.h"
 #include "control/protocol.h"
+#include "control/service_policies.h"
 #include "control/settings.h"
 #include "control/virtual_service.h"
 
 namespace leat::control {
 namespace {
-
-constexpr char kZoneLabel[] = "topology.kubernetes.io/zone";
-constexpr char kBalancingAnnotation[] = "leat.dev/load-balancing";
 
 // One compilation, from top to bottom: run() is the table of contents.
 class Compilation {
@@ -31,6 +30,7 @@ class Compilation {
         node_(node),
         books_(books),
         held_before_(held),
+        places_(objects, node),
         pods_(objects, result_.findings),
         rules_(objects, result_.findings),
         routing_(objects, rules_, result_.findings) {}
@@ -117,10 +117,10 @@ class Compilation {
     workload.set_name(pod.meta.name.name);
     workload.set_service_account(pod.service_account);
     workload.set_node(pod.node);
-    if (const auto* node = objects_.find<Node>({"", pod.node})) {
-      const auto zone = node->meta.labels.find(kZoneLabel);
-      if (zone != node->meta.labels.end()) workload.set_zone(zone->second);
-    }
+    const LocalityName place = places_.of_node(pod.node);
+    workload.set_region(place.region);
+    workload.set_zone(place.zone);
+    workload.set_subzone(place.subzone);
     for (const IpAddress& address : live.addresses) workload.add_addresses(address.wire());
     workload.mutable_labels()->insert(pod.meta.labels.begin(), pod.meta.labels.end());
     workload.set_owner(pod.meta.owner.empty() ? pod.meta.name.name : pod.meta.owner);
@@ -168,7 +168,6 @@ class Compilation {
     model.set_namespace_(service.meta.name.ns);
     model.set_name(service.meta.name.name);
     model.set_headless(service.headless);
-    model.set_load_balancing(read_balancing(service));
     const bool routed = routing_.routes(service);
     for (const ServicePortSpec& port : service.ports) {
       v1::ServicePort& entry = *model.add_ports();
@@ -189,8 +188,9 @@ class Compilation {
         port.set_target_port(target_port);
       }
     }
-    if (const DestinationRule* rule = rules_.of(service.meta.name))
-      apply_rule(*rule, endpoints, model, result_.findings);
+    const DestinationRule* rule = rules_.of(service.meta.name);
+    if (rule != nullptr) add_subsets(*rule, endpoints, model, result_.findings);
+    add_policies(service, rule, endpoints, places_, model, result_.findings);
     routing_.add_tables(service, model, result_.findings);
     if (!reached) return;
     for (const IpAddress& vip : service.vips) {
@@ -201,19 +201,6 @@ class Compilation {
       alias->set_service(service.meta.name.text());
       if (result_.plan.same_node == v1::SAME_NODE_DIRECT) plan_direct(service, model, vip, alias->id(), endpoints);
     }
-  }
-
-  v1::LoadBalancing read_balancing(const Service& service) {
-    const auto annotation = service.meta.annotations.find(kBalancingAnnotation);
-    if (annotation == service.meta.annotations.end() || annotation->second == "least-request")
-      return v1::LB_LEAST_REQUEST;
-    if (annotation->second == "round-robin") return v1::LB_ROUND_ROBIN;
-    if (annotation->second == "random") return v1::LB_RANDOM;
-    result_.findings.push_back(
-        finding_on(Severity::kError, service, fmt::format("metadata.annotations[{}]", kBalancingAnnotation),
-                   fmt::format("must be least-request, round-robin or random, not '{}'; least-request is used",
-                               annotation->second)));
-    return v1::LB_LEAST_REQUEST;
   }
 
   bool claim_vip(const Service& service, const IpAddress& vip) {
@@ -229,12 +216,13 @@ class Compilation {
   }
 
   // For each port: the ready endpoints that the kernel can serve by itself, and how many it can't. A port that may
-  // carry HTTP has none: each request is the proxy's to place.
+  // carry HTTP has none: each request is the proxy's to place. Neither has one whose policy the kernel can't keep.
   void plan_direct(const Service& service, const v1::Service& model, const IpAddress& vip, uint32_t alias_id,
                    const ServiceEndpoints& endpoints) {
     std::optional<uint32_t> remote_alias_id;
     for (const v1::ServicePort& port : model.ports()) {
       if (port.protocol() != v1::PROTOCOL_TCP) continue;
+      if (port.policy() > 0 && needs_proxy(model.policies(static_cast<int>(port.policy()) - 1))) continue;
       DirectService direct{.alias_id = alias_id, .port = static_cast<uint16_t>(port.port())};
       for (const auto& [address, endpoint] : endpoints) {
         const auto target = endpoint.ports.find(direct.port);
@@ -319,6 +307,7 @@ class Compilation {
   Books& books_;
   std::vector<AliasKey>& held_before_;
   CompiledMesh result_;
+  Places places_;
   PodTable pods_;
   DestinationRules rules_;
   VirtualServices routing_;

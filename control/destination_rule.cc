@@ -50,14 +50,12 @@ const DestinationRule* DestinationRules::of(const Name& service) const {
   return wildcard == wildcards_.end() ? nullptr : wildcard->rule;
 }
 
-void apply_rule(const DestinationRule& rule, const ServiceEndpoints& endpoints, v1::Service& model,
-                Findings& findings) {
-  if (rule.load_balancing) model.set_load_balancing(*rule.load_balancing);
+void add_subsets(const DestinationRule& rule, const ServiceEndpoints& endpoints, v1::Service& model,
+                 Findings& findings) {
   for (const SubsetSpec& spec : rule.subsets) {
     const auto index = static_cast<uint32_t>(model.subsets_size());
     v1::Subset& subset = *model.add_subsets();
     subset.set_name(spec.name);
-    subset.set_load_balancing(spec.load_balancing.value_or(model.load_balancing()));
     bool any = false;
     auto entry = model.mutable_endpoints()->begin();
     for (const auto& [address, endpoint] : endpoints) {

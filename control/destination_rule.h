@@ -29,8 +29,9 @@ class DestinationRules {
   std::vector<Wildcard> wildcards_;  // the longest first, of one length the oldest
 };
 
-// Writes the rule's algorithm and subsets into `model`, whose endpoints are those of `endpoints` in that order. A
-// subset without any endpoint is a finding.
-void apply_rule(const DestinationRule& rule, const ServiceEndpoints& endpoints, v1::Service& model, Findings& findings);
+// Writes the rule's subsets into `model`, whose endpoints are those of `endpoints` in that order. A subset without any
+// endpoint is a finding.
+void add_subsets(const DestinationRule& rule, const ServiceEndpoints& endpoints, v1::Service& model,
+                 Findings& findings);
 
 }  // namespace leat::control

@@ -53,6 +53,10 @@ ServiceEndpoints from_slices(const Service& service, const std::vector<const End
       const bool ready = (entry.ready && !entry.terminating) || service.publish_not_ready;
       for (const IpAddress& address : entry.addresses) {
         ServiceEndpoint& endpoint = collector.at(address, pods, {ready, entry.serving && entry.terminating});
+        endpoint.node = entry.node;
+        endpoint.zone = entry.zone;
+        endpoint.for_zones = entry.for_zones;
+        endpoint.for_nodes = entry.for_nodes;
         for (const ServicePortSpec& port : service.ports) {
           const auto same_name = std::ranges::find(slice->ports, port.name, &SlicePort::name);
           if (same_name != slice->ports.end()) endpoint.ports.emplace(port.port, same_name->port);

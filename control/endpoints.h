@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,11 @@ struct ServiceEndpoint {
   const LivePod* pod = nullptr;        // null: not a pod that is known
   bool ready = false;                  // may get new connections
   std::map<uint16_t, uint16_t> ports;  // Service port -> the endpoint's
+  // As its EndpointSlice has them, where there is one.
+  std::string node;
+  std::string zone;
+  std::optional<std::vector<std::string>> for_zones;  // topology hints
+  std::optional<std::vector<std::string>> for_nodes;
 };
 
 using ServiceEndpoints = std::map<IpAddress, ServiceEndpoint>;

@@ -10,8 +10,8 @@
 namespace leat::control {
 namespace {
 
-// One mapping of a kind: where it stands ("[]": any element of a list, "*": any key) and the fields it may have,
-// separated by spaces. A mapping that has no level here is not looked into.
+// One mapping of a kind: where it stands ("[]": any element of a list, "*": any key, "**" at the front: anywhere) and the
+// fields it may have, separated by spaces. A mapping that has no level here is not looked into.
 struct Level {
   std::string_view path;
   std::string_view fields;
@@ -92,6 +92,9 @@ constexpr Level kEndpointSlice[] = {
     {"", "addressType apiVersion endpoints kind metadata ports"},
     {"endpoints[]", "addresses conditions deprecatedTopology hints hostname nodeName targetRef zone"},
     {"endpoints[].conditions", "ready serving terminating"},
+    {"endpoints[].hints", "forNodes forZones"},
+    {"endpoints[].hints.forNodes[]", "name"},
+    {"endpoints[].hints.forZones[]", "name"},
     {"ports[]", "appProtocol name port protocol"},
 };
 
@@ -158,22 +161,40 @@ constexpr Level kVirtualService[] = {
     {"spec.http[].route[].destination.port", "number"},
 };
 
-constexpr std::string_view kTrafficPolicy = "loadBalancer tls";
-constexpr std::string_view kTrafficPolicyNotYet =
-    "connectionPool outlierDetection portLevelSettings proxyProtocol retryBudget tunnel";
-constexpr std::string_view kLoadBalancer = "simple";
-constexpr std::string_view kLoadBalancerNotYet =
-    "consistentHash localityLbSetting warmup warmupDurationSecs zoneAwareLbSetting";
+constexpr std::string_view kTrafficPolicy = "loadBalancer outlierDetection portLevelSettings tls";
 
 constexpr Level kDestinationRule[] = {
     {"", kTop},
     {"spec", "exportTo host subsets trafficPolicy", "workloadSelector"},
     {"spec.subsets[]", "labels name trafficPolicy"},
     {"spec.subsets[].labels", kAnyKey},
-    {"spec.subsets[].trafficPolicy", kTrafficPolicy, kTrafficPolicyNotYet},
-    {"spec.subsets[].trafficPolicy.loadBalancer", kLoadBalancer, kLoadBalancerNotYet},
-    {"spec.trafficPolicy", kTrafficPolicy, kTrafficPolicyNotYet},
-    {"spec.trafficPolicy.loadBalancer", kLoadBalancer, kLoadBalancerNotYet},
+    {"**.trafficPolicy", kTrafficPolicy, "connectionPool proxyProtocol retryBudget tunnel"},
+    {"**.portLevelSettings[]", "loadBalancer outlierDetection port tls", "connectionPool"},
+    {"**.portLevelSettings[].port", "number"},
+    {"**.loadBalancer", "consistentHash localityLbSetting simple warmup warmupDurationSecs", "zoneAwareLbSetting"},
+    {"**.consistentHash",
+     "httpCookie httpHeaderName httpQueryParameterName maglev minimumRingSize ringHash useSourceIp"},
+    {"**.consistentHash.httpCookie", "name path ttl", "attributes"},
+    {"**.consistentHash.maglev", "tableSize"},
+    {"**.consistentHash.ringHash", "minimumRingSize"},
+    {"**.localityLbSetting", "distribute enabled failover failoverPriority"},
+    {"**.localityLbSetting.distribute[]", "from to"},
+    {"**.localityLbSetting.distribute[].to", kAnyKey},
+    {"**.localityLbSetting.failover[]", "from to"},
+    {"**.loadBalancer.warmup", "aggression duration minimumPercent"},
+    {"**.connectionPool", "http tcp"},
+    {"**.connectionPool.tcp", "connectTimeout idleTimeout maxConnectionDuration maxConnections tcpKeepalive"},
+    {"**.connectionPool.tcp.tcpKeepalive", "interval probes time"},
+    {"**.connectionPool.http",
+     "http1MaxPendingRequests http2MaxRequests idleTimeout maxRequestsPerConnection maxRetries",
+     "h2UpgradePolicy http2KeepAlive maxConcurrentStreams useClientProtocol"},
+    {"**.outlierDetection",
+     "baseEjectionTime consecutive5xxErrors consecutiveErrors consecutiveGatewayErrors consecutiveLocalOriginFailures "
+     "interval maxEjectionPercent minHealthPercent splitExternalLocalOriginErrors",
+     "outlierDetectionHttpErrorCodes"},
+    {"**.retryBudget", "budgetInterval minRetryConcurrency percent"},
+    {"**.tls", "mode",
+     "caCertificates caCrl clientCertificate credentialName insecureSkipVerify privateKey sni subjectAltNames"},
 };
 
 constexpr std::string_view kLabelSelector = "matchExpressions matchLabels";
@@ -264,6 +285,11 @@ std::string unknown_field(std::string_view name, const std::vector<std::string_v
   return "unknown field, ignored";
 }
 
+bool stands_at(std::string_view place, std::string_view path) {
+  constexpr std::string_view kAnywhere = "**";
+  return place.starts_with(kAnywhere) ? path.ends_with(place.substr(kAnywhere.size())) : path == place;
+}
+
 class Walk {
  public:
   explicit Walk(std::string_view kind) : levels_(std::ranges::find(kKinds, kind, &KindLevels::kind)->levels) {}
@@ -304,7 +330,7 @@ class Walk {
 
   [[nodiscard]] const Level* find(std::string_view path) const {
     for (const auto levels : {levels_, std::span<const Level>(kMetadata)}) {
-      const auto found = std::ranges::find(levels, path, &Level::path);
+      const auto found = std::ranges::find_if(levels, [&](const Level& level) { return stands_at(level.path, path); });
       if (found != levels.end()) return &*found;
     }
     return nullptr;

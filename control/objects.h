@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "common/ip.h"
+#include "control/traffic_policy.h"
 #include "leat.pb.h"
 
 namespace leat::control {
@@ -105,10 +106,16 @@ struct Service {
   std::vector<IpAddress> vips;
   std::vector<ServicePortSpec> ports;  // TCP only
   Labels selector;
+  bool client_ip_affinity = false;
+  std::string traffic_distribution;  // PreferClose, PreferSameZone, PreferSameNode; empty: none
 };
 
 struct SliceEndpoint {
   std::vector<IpAddress> addresses;
+  std::string node;
+  std::string zone;
+  std::optional<std::vector<std::string>> for_zones;  // the hints; absent: it has none
+  std::optional<std::vector<std::string>> for_nodes;
   bool ready = true;
   bool serving = true;
   bool terminating = false;
@@ -178,7 +185,7 @@ struct VirtualService {
 struct SubsetSpec {
   std::string name;
   Labels labels;
-  std::optional<v1::LoadBalancing> load_balancing;
+  TrafficPolicySpec policy;
   Place place;
 };
 
@@ -186,7 +193,8 @@ struct DestinationRule {
   static constexpr std::string_view kKind = "DestinationRule";
   Meta meta;
   std::string host;
-  std::optional<v1::LoadBalancing> load_balancing;
+  TrafficPolicySpec policy;
+  Place policy_place;
   std::vector<SubsetSpec> subsets;
 };
 

@@ -115,14 +115,27 @@ TargetPort read_target_port(const Field& field, uint16_t otherwise) {
   return {0, *text};
 }
 
+void read_affinity(const Field& spec, Service& service) {
+  const std::string affinity = spec["sessionAffinity"].text_or("None");
+  service.client_ip_affinity = affinity == "ClientIP";
+  if (affinity != "None" && affinity != "ClientIP")
+    spec["sessionAffinity"].error(fmt::format("must be None or ClientIP, not '{}'; ignored", affinity));
+}
+
+void read_traffic_distribution(const Field& field, Service& service) {
+  const auto text = field.text();
+  if (!text) return;
+  if (*text == "PreferClose" || *text == "PreferSameZone" || *text == "PreferSameNode") {
+    service.traffic_distribution = *text;
+  } else {
+    field.error(fmt::format("must be PreferClose, PreferSameZone or PreferSameNode, not '{}'; ignored", *text));
+  }
+}
+
 void warn_unsupported_service_fields(const Field& spec) {
-  if (spec["sessionAffinity"].text_or("None") != "None")
-    spec["sessionAffinity"].warn("not supported, ignored: each connection chooses anew");
   if (spec["internalTrafficPolicy"].text_or("Cluster") != "Cluster") {
     spec["internalTrafficPolicy"].warn("not supported, ignored: endpoints of all nodes are used");
   }
-  if (spec["trafficDistribution"].present())
-    spec["trafficDistribution"].warn("not supported, ignored: all endpoints are used alike");
 }
 
 Object read_service(const Field& root, Meta meta) {
@@ -131,6 +144,8 @@ Object read_service(const Field& root, Meta meta) {
   service.external_name = spec["type"].text_or() == "ExternalName";
   service.publish_not_ready = spec["publishNotReadyAddresses"].boolean().value_or(false);
   service.selector = spec["selector"].labels();
+  read_affinity(spec, service);
+  read_traffic_distribution(spec["trafficDistribution"], service);
   warn_unsupported_service_fields(spec);
 
   const auto add_vip = [&service](const Field& field) {
@@ -158,6 +173,13 @@ Object read_service(const Field& root, Meta meta) {
 
 // ---- EndpointSlice
 
+std::optional<std::vector<std::string>> read_hint(const Field& list) {
+  if (!list.present()) return std::nullopt;
+  std::vector<std::string> names;
+  for (const Field& entry : list.items()) names.push_back(entry["name"].text_or());
+  return names;
+}
+
 Object read_endpoint_slice(const Field& root, Meta meta) {
   EndpointSlice slice{.meta = std::move(meta)};
   const auto label = slice.meta.labels.find(std::string(kServiceNameLabel));
@@ -179,6 +201,10 @@ Object read_endpoint_slice(const Field& root, Meta meta) {
     for (const Field& address : entry["addresses"].items()) {
       if (const auto parsed = address.address()) endpoint.addresses.push_back(*parsed);
     }
+    endpoint.node = entry["nodeName"].text_or();
+    endpoint.zone = entry["zone"].text_or();
+    endpoint.for_zones = read_hint(entry["hints"]["forZones"]);
+    endpoint.for_nodes = read_hint(entry["hints"]["forNodes"]);
     const Field conditions = entry["conditions"];
     endpoint.ready = conditions["ready"].boolean().value_or(true);
     endpoint.serving = conditions["serving"].boolean().value_or(endpoint.ready);

@@ -23,6 +23,8 @@ inline constexpr uint8_t kMaxAttempts = 5;
 // dead pod again and again, short enough that a restarted one is used at once. Fixed.
 inline constexpr auto kEjection = 1s;
 inline constexpr uint32_t kEjectionMaxFactor = 10;
+// Log lines about endpoints that outlier detection leaves out, a worker. Fixed.
+inline constexpr uint32_t kEjectionLinesASecond = 5;
 
 // ---- sockets from the agent
 // Spare sockets a pod and family: 16 bridge a restart of the agent for a while; an idle one keeps 4 KB of kernel

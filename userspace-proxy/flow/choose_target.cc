@@ -25,21 +25,37 @@ std::optional<std::string_view> value_of(const http1::Fields& fields, std::strin
   return value;
 }
 
-route::Decision decide_by(const Service& asked, const FlowRecord& record, const http1::RequestHead& request) {
-  const auto find = [&](std::string_view name, std::string& joined) {
-    return value_of(request.fields(), name, joined);
-  };
+struct FindHeader {
+  const http1::Fields& fields;
+  std::optional<std::string_view> operator()(std::string_view name, std::string& joined) const {
+    return value_of(fields, name, joined);
+  }
+};
+
+// The request as routes and policies see it. `find` must outlive it.
+route::Request view_of(const http1::RequestHead& request, uint16_t port, const FindHeader& find) {
   const std::string_view target = request.path_and_query();
   const size_t path_bytes = std::min(target.find('?'), target.size());
-  return route::decide(asked.route_tables(),
-                       {.method = request.method_text(),
-                        .scheme = "http",
-                        .authority = request.authority(),
-                        .path = target.substr(0, path_bytes),
-                        .query = target.substr(std::min(path_bytes + 1, target.size())),
-                        .port = record.requested.port,
-                        .headers = route::Headers(find)},
+  return {.method = request.method_text(),
+          .scheme = "http",
+          .authority = request.authority(),
+          .path = target.substr(0, path_bytes),
+          .query = target.substr(std::min(path_bytes + 1, target.size())),
+          .port = port,
+          .headers = route::Headers(find)};
+}
+
+route::Decision decide_by(const Service& asked, const FlowRecord& record, const route::Request& request) {
+  return route::decide(asked.route_tables(), request,
                        {.namespace_ = record.source->namespace_, .labels = record.source->labels});
+}
+
+Outcome<ChosenTarget> with_hash(Outcome<ChosenTarget> chosen, Worker& worker, const FlowRecord& record,
+                                const route::Request& request) {
+  if (!chosen || !chosen->port || !chosen->port->policy || !chosen->port->policy->hash) return chosen;
+  const uint64_t random = uint64_t{worker.draw()} << 32 | worker.draw();
+  chosen->hash = hash_key(*chosen->port->policy, request.headers, request.query, record.client.ip, random);
+  return chosen;
 }
 
 // The endpoints that the route leads to.
@@ -76,20 +92,24 @@ Outcome<ChosenTarget> choose_target(Worker& worker, FlowRecord& record, const ht
   if (!to->service) return std::unexpected(Reason::kTargetGone);
 
   const bool ipv6 = !to->address.is_v4();
-  const route::Decision decision = decide_by(*to->service, record, request);
+  const FindHeader find{request.fields()};
+  const route::Request seen = view_of(request, record.requested.port, find);
+  const route::Decision decision = decide_by(*to->service, record, seen);
   switch (decision.kind) {
     case route::Decision::Kind::kNoMatch:
       return std::unexpected(Reason::kNoRoute);
     case route::Decision::Kind::kRouted:
-      return follow(*decision.route,
-                    {.asked = to->service, .matched_path = decision.matched_path(request.path_and_query())}, *mesh,
-                    record, ipv6, worker.draw());
+      return with_hash(
+          follow(*decision.route,
+                 {.asked = to->service, .matched_path = decision.matched_path(request.path_and_query())}, *mesh, record,
+                 ipv6, worker.draw()),
+          worker, record, seen);
     case route::Decision::Kind::kUnrouted:
       break;
   }
   const Service::Port* port = to->service->find_port(record.requested.port, ipv6);
   if (!port) return std::unexpected(Reason::kNoSuchPort);
-  return ChosenTarget{.asked = to->service, .service = to->service, .port = port};
+  return with_hash(ChosenTarget{.asked = to->service, .service = to->service, .port = port}, worker, record, seen);
 }
 
 }  // namespace leat::proxy

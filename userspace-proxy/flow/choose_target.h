@@ -1,6 +1,7 @@
 // Where a request goes: the routes of the Service that its client asked for, as they are now.
 #pragma once
 
+#include "userspace-proxy/balance/hash_key.h"
 #include "userspace-proxy/flow/outcome.h"
 #include "userspace-proxy/http1/head.h"
 #include "userspace-proxy/mesh/mesh.h"
@@ -18,6 +19,7 @@ struct ChosenTarget {
   const route::Destination* destination = nullptr;  // of `route`; null where that answers by itself
   ServiceRef service;                               // whose endpoints it is
   const Service::Port* port = nullptr;              // of `service`; null as `destination`
+  HashKey hash;
 };
 
 // Shows the Service in `record`, whose client sends `request` to `alias`.

@@ -14,6 +14,7 @@ bool is_endpoints_fault(Reason reason) {
     case Reason::kProtocolBreach:
     case Reason::kTunnelBroken:
     case Reason::kRefusedByPeer:
+    case Reason::kMutualTlsOnly:
       return true;
     default:
       return false;

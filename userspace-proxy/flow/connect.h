@@ -31,15 +31,15 @@ ring::Task<Outcome<Connected<Upstream>>> connect_to_one_of(Worker& worker, FlowR
     const auto now = worker.loop.now();
     if (now >= deadline || record.attempts == limits::kMaxAttempts) break;
     ++record.attempts;
-    Balancer::Use use = worker.balancer.use(backend->target);
+    Balancer::Use use = worker.balancer.use(candidates.service(), candidates.port(), *backend, now);
     Outcome<Upstream> upstream = co_await connect(*backend, candidates.more() ? now + (deadline - now) / 2 : deadline);
     if (upstream) {
-      worker.balancer.succeeded(backend->target);
+      worker.balancer.succeeded(backend->target, use, worker.loop.now());
       co_return Connected<Upstream>{std::move(*upstream), std::move(use)};
     }
     failure = upstream.error();
     if (!is_endpoints_fault(failure)) break;
-    worker.balancer.failed(backend->target, worker.loop.now());
+    worker.balancer.failed(backend->target, use, worker.loop.now());
     if (!elsewhere()) break;
   }
   co_return std::unexpected(failure);

@@ -31,13 +31,16 @@ hbone::ConnectRequest connect_request(const FlowRecord& record, const Backend& b
 }  // namespace
 
 Way way_to(const Mesh& mesh, const Backend& backend) {
-  if (!backend.workload || !backend.workload->captured) return Way::kOutsideTheMesh;
-  if (backend.workload->mtls_at(backend.target.port) == v1::MTLS_DISABLE) return Way::kOutsideTheMesh;
+  if (backend.tls == v1::UPSTREAM_TLS_DISABLE) return Way::kOutsideTheMesh;
+  const bool in_mesh = backend.workload && backend.workload->captured &&
+                       backend.workload->mtls_at(backend.target.port) != v1::MTLS_DISABLE;
+  if (!in_mesh) return backend.tls == v1::UPSTREAM_TLS_MUTUAL ? Way::kNone : Way::kOutsideTheMesh;
   if (backend.workload->local && mesh.settings().same_node() != v1::SAME_NODE_MTLS) return Way::kSameNode;
   return Way::kTunnel;
 }
 
 Reason policy_on(Way way, const Worker& worker, const Workload& source, const Backend& backend) {
+  if (way == Way::kNone) return Reason::kMutualTlsOnly;
   if (way != Way::kSameNode) return Reason::kNone;
   const SpiffeId client = worker.identity_of(source);
   return decide({.destination = *backend.workload, .port = backend.target.port, .client = &client});

@@ -17,7 +17,12 @@ class Worker;
 
 using Upstream = std::variant<ring::Socket, TunnelStream>;
 
-enum class Way : uint8_t { kOutsideTheMesh, kSameNode, kTunnel };
+enum class Way : uint8_t {
+  kOutsideTheMesh,
+  kSameNode,
+  kTunnel,
+  kNone,  // not as the policy asks for
+};
 Way way_to(const Mesh& mesh, const Backend& backend);
 
 // What the destination's policy says where the kernel lets our socket pass its capture, so that nobody else asks it.

@@ -33,6 +33,7 @@ class HttpFlow {
   ring::Task<ResponseFlag> refuse(HttpExchange& exchange, Reason reason);
   ring::Task<ResponseFlag> answer(HttpExchange& exchange, const LocalAnswer& answer);
   ring::Task<void> relay_upgraded(HttpExchange& exchange);
+  void tell_balancer(const Balancer::Use& use, const HttpExchange& exchange, End end, bool may_be_stale);
   void account(const HttpExchange& exchange, ResponseFlag flag, ring::Clock::time_point started);
   ring::Task<void> read_what_is_left();
 
@@ -123,6 +124,10 @@ ring::Task<Outcome<ResponseFlag>> HttpFlow::pass_on(HttpExchange& exchange) {
   if (chosen->route && chosen->route->actions) {
     if (const std::optional<ResponseFlag> ended = co_await act(exchange, *chosen)) co_return *ended;
   }
+  if (!chosen->hash.set_cookie.empty()) {
+    http1::HeadEdits& edits = exchange.response_edits();
+    edits.add("set-cookie", edits.keep(chosen->hash.set_cookie));
+  }
 
   Reuse reuse = exchange.is_repeatable() ? Reuse::kAny : Reuse::kRecent;
   for (;;) {
@@ -130,6 +135,7 @@ ring::Task<Outcome<ResponseFlag>> HttpFlow::pass_on(HttpExchange& exchange) {
     if (!connected) co_return std::unexpected(connected.error());
     const bool may_be_stale = connected->upstream->reused();
     const End end = co_await exchange.run(std::move(connected->upstream));
+    tell_balancer(connected->use, exchange, end, may_be_stale);
     switch (end) {
       case End::kAnswered:
         co_return ResponseFlag::kNone;
@@ -159,12 +165,19 @@ ring::Task<Outcome<ResponseFlag>> HttpFlow::pass_on(HttpExchange& exchange) {
 ring::Task<Outcome<Connected<UpstreamPtr>>> HttpFlow::connect(const ChosenTarget& chosen, UpstreamPool::Reuse reuse) {
   const auto now = worker_.loop.now();
   return connect_to_one_of<UpstreamPtr>(
-      worker_, record_, worker_.balancer.candidates(*chosen.service, *chosen.port, false, now),
+      worker_, record_, worker_.balancer.candidates(*chosen.service, *chosen.port, false, now, chosen.hash.hash),
       now + worker_.connect_timeout(),
       [this, reuse](const Backend& backend, ring::Clock::time_point deadline) {
         return worker_.upstreams.connect(record_, backend, reuse, deadline);
       },
       [] { return true; });
+}
+
+// What the endpoint did; what the client did is not its fault, nor that a connection ended while it lay idle.
+void HttpFlow::tell_balancer(const Balancer::Use& use, const HttpExchange& exchange, End end, bool may_be_stale) {
+  const bool answered = end == End::kAnswered || end == End::kUpgraded;
+  const bool failed = (end == End::kUnanswered && !may_be_stale) || end == End::kBadResponse || end == End::kCutShort;
+  if (answered || failed) worker_.balancer.answered(use, answered ? exchange.code() : 0, worker_.loop.now());
 }
 
 // What the route does besides leading somewhere. Nothing: the request goes on.

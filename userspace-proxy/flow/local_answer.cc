@@ -26,6 +26,10 @@ Meaning meaning_of(Reason reason) {
       return {502, ResponseFlag::kUpstreamClosed};
     case Reason::kServerClosed:
       return {503, ResponseFlag::kUpstreamClosed};
+    case Reason::kConnectionLimit:
+    case Reason::kPendingLimit:
+    case Reason::kRequestLimit:
+      return {503, ResponseFlag::kOverflow};
     case Reason::kNotAnAlias:
     case Reason::kTargetGone:
     case Reason::kNoSuchPort:

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bpf/alias.h"
+#include "userspace-proxy/balance/hash_key.h"
 #include "userspace-proxy/flow/connect.h"
 #include "userspace-proxy/flow/dial.h"
 #include "userspace-proxy/flow/http_flow.h"
@@ -31,8 +32,9 @@ ring::Task<Outcome<ConnectedUpstream>> connect_to_service(Worker& worker, FlowRe
                                                           ring::Clock::time_point deadline) {
   const Service::Port* port = to.service->find_port(record.requested.port, !to.address.is_v4());
   if (!port) co_return std::unexpected(Reason::kNoSuchPort);
+  const std::optional<uint64_t> hash = port->policy ? hash_key(*port->policy, record.client.ip) : std::nullopt;
   co_return co_await connect_to_one_of<Upstream>(
-      worker, record, worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now()), deadline,
+      worker, record, worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now(), hash), deadline,
       [&](const Backend& backend, ring::Clock::time_point until) {
         return dial(worker, record, mesh, backend, early, until);
       },
@@ -79,7 +81,9 @@ ring::Task<void> relay_opaque(Worker& worker, FlowRecord& record, Client& client
     client.reset();
     co_return record.fail(connected.error());
   }
-  record.close(co_await relay_flow(client, connected->upstream, record));
+  const ring::RelayResult result = co_await relay_flow(client, connected->upstream, record);
+  worker.balancer.ended(connected->use, result.end == ring::RelayResult::End::kBFailed, worker.loop.now());
+  record.close(result);
 }
 
 // A connection to a port that is HTTP, or may be. Not inlined, for it would make the frame of every other flow larger.

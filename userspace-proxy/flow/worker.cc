@@ -9,6 +9,8 @@
 
 namespace leat::proxy {
 
+using namespace std::chrono_literals;
+
 Worker::Worker(ring::Loop& on, Options options)
     : options_(std::move(options)),
       loop(on),
@@ -23,6 +25,7 @@ Worker::Worker(ring::Loop& on, Options options)
       upstreams(*this),
       tending_(on.timers(), [this] { tend(); }),
       random_(std::random_device{}()) {
+  balancer.on_ejection = [this](const Ejection& ejection) { log_ejection(ejection); };
   tend();
 }
 
@@ -53,6 +56,18 @@ void Worker::tend() {
   }
   if (drained_ && quiet()) std::exchange(drained_, nullptr)();
   tending_.arm(loop.now() + (drained_ ? limits::kDrainCheck : limits::kBeat));
+}
+
+void Worker::log_ejection(const Ejection& ejection) {
+  if (loop.now() >= ejection_lines_until_) {
+    ejection_lines_until_ = loop.now() + 1s;
+    ejection_lines_ = 0;
+  }
+  if (++ejection_lines_ > limits::kEjectionLinesASecond) return;  // the counters have them all
+  const std::string& subset = ejection.port.subset;
+  log::info("{}:{}{}: the endpoint {} is left out for {} ms after {} {} in a row", ejection.service.key,
+            ejection.port.port, subset.empty() ? "" : " (" + subset + ")", ejection.backend.target.text(),
+            ejection.lasts.count(), ejection.failures, ejection.cause);
 }
 
 // ---- listeners

@@ -95,6 +95,7 @@ class Worker {
 
  private:
   void tend();
+  void log_ejection(const Ejection& ejection);
   [[nodiscard]] bool quiet();
   ring::Task<void> retire(std::unique_ptr<ring::Acceptor> acceptor);
   ring::Task<void> disarm_all(std::function<void()> done);
@@ -107,6 +108,8 @@ class Worker {
   ring::Clock::time_point next_trim_{};
   ring::Clock::time_point next_expiry_{};
   std::mt19937 random_;
+  ring::Clock::time_point ejection_lines_until_{};
+  uint32_t ejection_lines_ = 0;
   uint64_t accepted_ = 0;
   uint64_t unknown_pod_ = 0;
   bool armed_ = false;

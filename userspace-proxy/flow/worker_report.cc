@@ -1,4 +1,6 @@
 // The counters of a worker under their names for `leat stats` and metrics.
+#include <algorithm>
+
 #include "userspace-proxy/flow/worker.h"
 
 namespace leat::proxy {
@@ -8,6 +10,12 @@ class Report {
  public:
   Report(std::vector<v1::Counter>* out, int worker) : out_(out), worker_(std::to_string(worker)) {}
 
+  // Not this worker's alone.
+  v1::Counter& add_shared(std::string_view metric, uint64_t value, bool gauge = false) {
+    v1::Counter& counter = add(metric, value, gauge);
+    counter.clear_labels();
+    return counter;
+  }
   v1::Counter& add(std::string_view metric, uint64_t value, bool gauge = false) {
     v1::Counter& counter = out_->emplace_back();
     counter.set_name(std::string(metric));
@@ -24,6 +32,30 @@ class Report {
 
 void set_label(v1::Counter& counter, const char* key, std::string_view value) {
   (*counter.mutable_labels())[key] = std::string(value);
+}
+
+// What all workers know together of one port; the families share all but the endpoints.
+void report_pool(const Service& service, const Service::Port& port, Clock::time_point now, Report& report) {
+  const auto add = [&](const char* metric, uint64_t value, const char* limit, bool gauge = false) {
+    v1::Counter& counter = report.add_shared(metric, value, gauge);
+    set_label(counter, "destination_service", service.key);
+    set_label(counter, "port", std::to_string(port.port));
+    set_label(counter, "subset", port.subset);
+    if (*limit) set_label(counter, "limit", limit);
+  };
+  const LivePool::State& live = port.live->state;
+  if (port.policy->outliers) {
+    const auto out = std::ranges::count_if(port.backends, [&](const Backend& each) { return is_ejected(each, now); });
+    const Service::Port* sibling = service.find_port(port.port, true, port.subset);
+    const auto out_too =
+        std::ranges::count_if(sibling->backends, [&](const Backend& each) { return is_ejected(each, now); });
+    add("leat_ejections_total", live.ejections, "");
+    add("leat_endpoints_ejected", static_cast<uint64_t>(out + out_too), "", true);
+  }
+  const v1::ConnectionLimits& limits = port.policy->limits;
+  if (limits.max_connections() > 0) add("leat_overflows_total", live.connection_overflows, "connections");
+  if (limits.max_pending_requests() > 0) add("leat_overflows_total", live.pending_overflows, "pending");
+  if (limits.max_requests() > 0) add("leat_overflows_total", live.request_overflows, "requests");
 }
 
 }  // namespace
@@ -65,6 +97,13 @@ void Worker::report(std::vector<v1::Counter>* out) const {
   report.add("leat_http_clients_idle", http.idle(), true);
   report.add("leat_http_upstreams_idle", upstreams.idle(), true);
   report.add("leat_http_upstreams_reused_total", upstreams.reused());
+  if (options_.index == 0) {
+    mesh_->each_service([&](const Service& service) {
+      for (const Service::Port& port : service.ports) {
+        if (port.policy && !port.ipv6) report_pool(service, port, loop.now(), report);
+      }
+    });
+  }
   report.add("leat_loop_turns_total", loop.counters().turns);
   report.add("leat_loop_starved_turns_total", loop.counters().starved_turns);
   report.add("leat_loop_accept_backoffs_total", loop.counters().accept_backoffs);

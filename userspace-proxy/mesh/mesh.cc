@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -41,14 +42,48 @@ bool is_in(const v1::Endpoint& endpoint, std::optional<uint32_t> subset) {
   return !subset || std::ranges::find(endpoint.subsets(), *subset) != endpoint.subsets().end();
 }
 
+constexpr uint32_t kNoGroup = 0xffffffff;
+
+uint32_t group_of(const Policy* policy, size_t endpoint) {
+  return policy && endpoint < policy->group_of.size() ? policy->group_of[endpoint] : 0;
+}
+
+// What is known of the endpoints of `port` from the generation before.
+class Former {
+ public:
+  Former(const Service* service, const Service::Port& port)
+      : port_(service ? service->find_port(port.port, port.ipv6, port.subset) : nullptr) {
+    if (!port_) return;
+    for (const Backend& backend : port_->backends) {
+      if (backend.health) healths_.emplace(backend.target, backend.health);
+    }
+  }
+
+  [[nodiscard]] Ref<const HostHealth> health(const SocketAddress& target) const {
+    const auto known = healths_.find(target);
+    return known != healths_.end() ? known->second : make_ref<HostHealth>();
+  }
+  [[nodiscard]] Ref<const LivePool> live() const { return port_ && port_->live ? port_->live : make_ref<LivePool>(); }
+
+ private:
+  const Service::Port* port_;
+  std::unordered_map<SocketAddress, Ref<const HostHealth>> healths_;
+};
+
 // The ready backends of `port`, of one subset or all, by address family: an endpoint that names no target for this port
 // does not serve it.
 std::array<Service::Port, 2> ports_of_service(const v1::Service& message, const Service::Port& like,
-                                              std::optional<uint32_t> subset, Problems* problems) {
+                                              std::optional<uint32_t> subset, const Service* former,
+                                              Problems* problems) {
   std::array<Service::Port, 2> families{like, like};
   families[1].ipv6 = true;
-  for (const v1::Endpoint& endpoint : message.endpoints()) {
-    if (!endpoint.ready() || !is_in(endpoint, subset)) continue;
+  const std::array<Former, 2> formers{Former(former, families[0]), Former(former, families[1])};
+  const Policy* policy = like.policy.get();
+  if (policy) families[0].live = families[1].live = formers[0].live();
+  for (int i = 0; i < message.endpoints_size(); ++i) {
+    const v1::Endpoint& endpoint = message.endpoints(i);
+    const uint32_t group = group_of(policy, static_cast<size_t>(i));
+    if (!endpoint.ready() || !is_in(endpoint, subset) || group == kNoGroup) continue;
     const auto mapping = std::ranges::find(endpoint.ports(), like.port, &v1::EndpointPort::service_port);
     if (mapping == endpoint.ports().end()) continue;
     const auto address = IpAddress::from_wire(endpoint.address());
@@ -61,28 +96,70 @@ std::array<Service::Port, 2> ports_of_service(const v1::Service& message, const 
     const uint32_t weight = std::max(endpoint.weight(), 1u);
     Service::Port& family = families[address->is_v4() ? 0 : 1];
     family.max_weight = std::max(family.max_weight, weight);
-    family.backends.push_back({.target = {*address, *target}, .uid = endpoint.workload_uid(), .weight = weight});
+    Backend& backend = family.backends.emplace_back();
+    backend = {.target = {*address, *target}, .uid = endpoint.workload_uid(), .weight = weight, .group = group};
+    if (!policy) continue;
+    backend.tls = policy->tls;
+    if (policy->outliers || policy->warmup) backend.health = formers[family.ipv6 ? 1 : 0].health(backend.target);
   }
   return families;
 }
 
+std::vector<Ref<const Policy>> read_policies(const v1::Service& message) {
+  std::vector<Ref<const Policy>> policies;
+  for (const v1::TrafficPolicy& policy : message.policies()) policies.push_back(make_ref<Policy>(policy));
+  return policies;
+}
+
 // All ports of the whole Service, or of one subset.
-void add_ports(const v1::Service& message, std::optional<uint32_t> subset, Service& service, Problems* problems) {
+void add_ports(const v1::Service& message, std::optional<uint32_t> subset,
+               const std::vector<Ref<const Policy>>& policies, const Service* former, Service& service,
+               Problems* problems) {
   for (const v1::ServicePort& declared : message.ports()) {
     const auto port = port_of(declared.port());
     if (!port) {
       problems->push_back(fmt::format("service {}: port {} is out of range", service.key, declared.port()));
       continue;
     }
-    Service::Port like{.port = *port, .protocol = declared.protocol(), .load_balancing = message.load_balancing()};
+    Service::Port like{.port = *port, .protocol = declared.protocol()};
+    uint32_t policy = declared.policy();
     if (subset) {
       const v1::Subset& part = message.subsets(static_cast<int>(*subset));
       like.subset = part.name();
-      like.load_balancing = part.load_balancing();
+      const auto own = part.policies().find(declared.port());
+      if (own != part.policies().end()) policy = own->second;
     }
-    for (Service::Port& family : ports_of_service(message, like, subset, problems))
+    if (policy > policies.size())
+      problems->push_back(fmt::format("service {}: port {} has a policy that is not there", service.key, *port));
+    else if (policy > 0)
+      like.policy = policies[policy - 1];
+    for (Service::Port& family : ports_of_service(message, like, subset, former, problems))
       service.ports.push_back(std::move(family));
   }
+}
+
+void group_backends(Service::Port& port) {
+  std::ranges::stable_sort(port.backends, {}, &Backend::group);
+  const uint32_t last = port.backends.empty() ? 0 : port.backends.back().group;
+  port.group_ends.assign(std::max<size_t>(last + 1, port.policy->shares.size()), 0);
+  for (const Backend& backend : port.backends) ++port.group_ends[backend.group];
+  std::partial_sum(port.group_ends.begin(), port.group_ends.end(), port.group_ends.begin());
+}
+
+std::vector<Ref<const HashTable>> hash_tables_of(const Service::Port& port) {
+  std::vector<Ref<const HashTable>> tables;
+  const Policy::Hash& hash = *port.policy->hash;
+  for (size_t group = 0; group < port.groups(); ++group) {
+    std::vector<HashTable::Host> hosts;
+    for (const Backend& backend : port.group(group))
+      hosts.push_back({hash_of(backend.target.text()), backend.weight});
+    const size_t size = hash.table_size != 0 ? hash.table_size
+                        : hash.maglev        ? HashTable::kMaglevEntries
+                                             : HashTable::kRingPoints;
+    tables.push_back(
+        make_ref<HashTable>(hash.maglev ? HashTable::maglev(hosts, size) : HashTable::ring(hosts, size)));
+  }
+  return tables;
 }
 
 }  // namespace
@@ -174,10 +251,12 @@ void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
   service->key = fmt::format("{}/{}", message.namespace_(), message.name());
   service->namespace_ = message.namespace_();
   service->name = message.name();
-  add_ports(message, std::nullopt, *service, problems);
+  const ServiceRef former = this->service(service->key);
+  const auto policies = read_policies(message);
+  add_ports(message, std::nullopt, policies, former.get(), *service, problems);
   for (int subset = 0; subset < message.subsets_size(); ++subset) {
     service->subsets.push_back(message.subsets(subset).name());
-    add_ports(message, subset, *service, problems);
+    add_ports(message, subset, policies, former.get(), *service, problems);
   }
   if (!message.route_tables().empty()) service->routes = make_ref<Routes>(route::compile_tables(message, problems));
   link(*service);
@@ -193,6 +272,8 @@ void Mesh::link(Service& service) const {
     for (Backend& backend : port.backends) backend.workload = workload(backend.uid);
     const auto locals = std::ranges::partition(port.backends, is_remote);
     port.remote = port.backends.size() - locals.size();
+    if (port.policy && !port.policy->group_of.empty()) group_backends(port);
+    if (port.policy && port.policy->hash) port.tables = hash_tables_of(port);
   }
 }
 

@@ -15,6 +15,9 @@
 
 #include "common/ip.h"
 #include "leat.pb.h"
+#include "userspace-proxy/balance/hash_table.h"
+#include "userspace-proxy/mesh/live.h"
+#include "userspace-proxy/mesh/policy.h"
 #include "userspace-proxy/mesh/ref.h"
 #include "userspace-proxy/mesh/shared_map.h"
 #include "userspace-proxy/route/table.h"
@@ -49,6 +52,9 @@ struct Backend {
   std::string uid;       // of the pod; empty: not one
   WorkloadRef workload;  // null: not a pod that the mesh knows (yet)
   uint32_t weight = 1;   // ≥ 1
+  uint32_t group = 0;    // of the port's groups
+  v1::UpstreamTls tls = v1::UPSTREAM_TLS_AUTO;
+  Ref<const HostHealth> health;  // where the policy watches it
 };
 
 // The HTTP routes of a Service: shared by its generations while only its workloads change.
@@ -65,11 +71,24 @@ struct Service : RefCounted {
     uint16_t port = 0;
     bool ipv6 = false;
     v1::Protocol protocol = v1::PROTOCOL_TCP;
-    v1::LoadBalancing load_balancing = v1::LB_LEAST_REQUEST;
     std::string subset;  // empty: the whole Service
     std::vector<Backend> backends;
     size_t remote = 0;        // how many of them the kernel can't join
     uint32_t max_weight = 1;  // of all of them
+
+    Ref<const Policy> policy;  // null: the defaults
+    Ref<const LivePool> live;  // null where `policy` is
+    // Where the policy makes groups, the backends stand group by group, the nearest first (and the remote ones not
+    // first): where each one ends. Empty: they are one group.
+    std::vector<uint32_t> group_ends;
+    std::vector<Ref<const HashTable>> tables;  // by group, where the policy hashes
+
+    [[nodiscard]] size_t groups() const { return group_ends.empty() ? 1 : group_ends.size(); }
+    [[nodiscard]] std::span<const Backend> group(size_t index) const {
+      if (group_ends.empty()) return backends;
+      const size_t begin = index == 0 ? 0 : group_ends[index - 1];
+      return std::span(backends).subspan(begin, group_ends[index] - begin);
+    }
   };
 
   std::string key;  // namespace/name
@@ -116,6 +135,10 @@ class Mesh : public RefCounted {
   [[nodiscard]] WorkloadRef workload(std::string_view uid) const;
   [[nodiscard]] WorkloadRef workload_at(const IpAddress& address) const;
   [[nodiscard]] ServiceRef service(std::string_view key) const;
+  template <typename Visit>
+  void each_service(Visit visit) const {
+    services_.for_each([&](const std::string&, const ServiceRef& service) { visit(*service); });
+  }
   // `requested_port` is the one that the client asked for, where the destination names none.
   [[nodiscard]] RouteTarget resolve(const route::Destination& destination, uint16_t requested_port, bool ipv6) const;
   // By the local address of an accepted connection; nothing if that is no alias that the model hands to clients.
@@ -140,6 +163,7 @@ class Mesh : public RefCounted {
   void upsert_service(const v1::Service& message, std::vector<std::string>* problems);
   void upsert_alias(const v1::Alias& message, std::vector<std::string>* problems);
   // Points the backends of `service` at the workloads of this model and sorts them.
+  // Then makes their groups and hash tables.
   void link(Service& service) const;
   void relink_services_of(const std::set<std::string, std::less<>>& workloads);
 

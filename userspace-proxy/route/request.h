@@ -45,6 +45,9 @@ struct Request {
   Headers headers;
 };
 
+// The value of the first parameter of that name, undecoded.
+std::optional<std::string_view> query_param(std::string_view query, std::string_view name);
+
 using Labels = std::map<std::string, std::string, std::less<>>;
 
 // The pod that sends it.

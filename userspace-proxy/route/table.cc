@@ -25,17 +25,6 @@ std::vector<NamedMatcher> compile(const google::protobuf::RepeatedPtrField<v1::N
   return matchers;
 }
 
-// The value of the first parameter of that name, undecoded.
-std::optional<std::string_view> query_param(std::string_view query, std::string_view name) {
-  while (!query.empty()) {
-    const std::string_view param = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(param.size() + 1, query.size()));
-    const std::string_view key = param.substr(0, param.find('='));
-    if (key == name) return param.substr(std::min(key.size() + 1, param.size()));
-  }
-  return std::nullopt;
-}
-
 Destination compile(const v1::RouteDestination& message, const v1::HttpRoute& route, uint64_t end) {
   return {.service = message.service(),
           .port = static_cast<uint16_t>(message.port()),
@@ -67,6 +56,16 @@ Route compile(const v1::HttpRoute& message, Problems* problems) {
 }
 
 }  // namespace
+
+std::optional<std::string_view> query_param(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const std::string_view param = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(param.size() + 1, query.size()));
+    const std::string_view key = param.substr(0, param.find('='));
+    if (key == name) return param.substr(std::min(key.size() + 1, param.size()));
+  }
+  return std::nullopt;
+}
 
 Matcher::Matcher(const v1::RouteMatch& match, Problems* problems)
     : headers_(compile(match.headers(), problems)),

@@ -33,6 +33,14 @@ constexpr std::array<Text, static_cast<size_t>(Reason::kCount)> kTexts{{
     {"refused-by-peer", "the destination's node could not reach the application",
      "is the application listening on this port?"},
     {"bad-request-by-peer", "the destination's node did not accept the request", ""},
+    {"mutual-tls-only", "a DestinationRule asks for mutual TLS, and the endpoint is outside the mesh",
+     "enrol its pod, or leave tls out of the DestinationRule"},
+    {"connection-limit", "the service has as many connections as its DestinationRule allows",
+     "see maxConnections of the DestinationRule"},
+    {"pending-limit", "as many requests wait for a connection as the service's DestinationRule allows",
+     "see http1MaxPendingRequests of the DestinationRule"},
+    {"request-limit", "the service has as many requests at once as its DestinationRule allows",
+     "see http2MaxRequests of the DestinationRule"},
     {"no-route", "no route of the service matches the request", "see `leat routes` for those that hold"},
     {"no-route-target", "the route leads to a host that is no Service", "correct the host in the route's destination"},
     {"no-subset", "the route leads to a subset that the service does not have",
@@ -56,6 +64,8 @@ constexpr std::array<Text, static_cast<size_t>(Reason::kCount)> kTexts{{
     {"client-reset", "the client reset the connection", ""},
     {"server-reset", "the server reset the connection", ""},
     {"drain-deadline", "the proxy was replaced and the connection outlived the drain deadline", ""},
+    {"idle-timeout", "no byte passed for as long as the DestinationRule's idleTimeout", ""},
+    {"connection-duration", "the connection lasted as long as the DestinationRule's maxConnectionDuration allows", ""},
 }};
 
 const Text& text_of(Reason reason) { return kTexts[static_cast<size_t>(reason)]; }

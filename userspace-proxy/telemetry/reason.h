@@ -25,6 +25,10 @@ enum class Reason : uint8_t {
   kDeniedByPeer,      // CONNECT answered 401
   kRefusedByPeer,     // 503: the peer could not reach its application
   kBadRequestByPeer,  // 400
+  kMutualTlsOnly,     // the policy asks for mutual TLS, and the endpoint is outside the mesh
+  kConnectionLimit,   // the policy's maxConnections
+  kPendingLimit,      // … http1MaxPendingRequests
+  kRequestLimit,      // … http2MaxRequests
   // outbound, HTTP
   kNoRoute,         // routes hold for this client, and none matches
   kNoRouteTarget,   // the route's destination names no Service
@@ -48,6 +52,8 @@ enum class Reason : uint8_t {
   kClientReset,
   kServerReset,
   kDrainDeadline,
+  kIdleTimeout,         // the policy's
+  kConnectionDuration,  // the policy's maxConnectionDuration
   kCount,
 };
 

@@ -27,6 +27,8 @@ std::string_view word(ResponseFlag flag) {
       return "DC";
     case ResponseFlag::kNoRoute:
       return "NR";
+    case ResponseFlag::kOverflow:
+      return "UO";
     case ResponseFlag::kFaultInjected:
       return "FI";
     case ResponseFlag::kDelayInjected:

@@ -27,6 +27,7 @@ enum class ResponseFlag : uint8_t {
   kUpstreamClosed,     // UC: the upstream ended before the response did
   kDownstreamClosed,   // DC: the client left before the response was whole
   kNoRoute,            // NR: no route matched
+  kOverflow,           // UO: a limit of the policy was reached
   kBadRequest,         // DPE: what the client sent is no valid request
   kFaultInjected,      // FI: the route's fault aborted it
   kDelayInjected,      // DI: the route's fault delayed it, and nothing worse happened

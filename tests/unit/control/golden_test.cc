@@ -25,6 +25,8 @@ std::string index_text(uint32_t index) { return index == PodSlots::kNone ? "-" :
 
 std::string mode_text(v1::MtlsMode mode) { return v1::MtlsMode_Name(mode).substr(5); }
 
+std::string policy_text(uint32_t index) { return index == 0 ? "" : fmt::format(" policy {}", index); }
+
 template <typename Ports>
 std::string modes_text(v1::MtlsMode mode, const Ports& ports) {
   std::string text = mode_text(mode);
@@ -80,14 +82,20 @@ void render_model(const v1::Mesh& mesh, std::string& out) {
                    index_text(workload.pod_index()));
   }
   for (const auto& service : mesh.services()) {
-    fmt::format_to(line, "service {}/{} {}{} {} ports {}\n", service.namespace_(), service.name(),
+    fmt::format_to(line, "service {}/{} {}{} ports {}\n", service.namespace_(), service.name(),
                    joined(service.vips(), address_text), service.headless() ? " headless" : "",
-                   v1::LoadBalancing_Name(service.load_balancing()), joined(service.ports(), [](const auto& port) {
-                     return fmt::format("{}:{}:{}:{}", port.port(), port.name(), port.app_protocol(),
-                                        v1::Protocol_Name(port.protocol()).substr(9));
+                   joined(service.ports(), [](const auto& port) {
+                     return fmt::format("{}:{}:{}:{}{}", port.port(), port.name(), port.app_protocol(),
+                                        v1::Protocol_Name(port.protocol()).substr(9), policy_text(port.policy()));
                    }));
-    for (const auto& subset : service.subsets())
-      fmt::format_to(line, "  subset {} {}\n", subset.name(), v1::LoadBalancing_Name(subset.load_balancing()));
+    for (int i = 0; i < service.policies_size(); ++i)
+      fmt::format_to(line, "  policy {} {}\n", i + 1, service.policies(i).ShortDebugString());
+    for (const auto& subset : service.subsets()) {
+      fmt::format_to(line, "  subset {}", subset.name());
+      const std::map<uint32_t, uint32_t> policies(subset.policies().begin(), subset.policies().end());
+      for (const auto& [port, policy] : policies) fmt::format_to(line, " {}{}", port, policy_text(policy));
+      out += "\n";
+    }
     for (const auto& endpoint : service.endpoints()) {
       fmt::format_to(
           line, "  {} {}{} {}{}\n", address_text(endpoint.address()),

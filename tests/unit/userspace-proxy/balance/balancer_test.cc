@@ -1,41 +1,12 @@
-#include "userspace-proxy/balance/balancer.h"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <deque>
 #include <set>
 
-#include <fmt/format.h>
+#include "field.h"
 
 namespace leat::proxy {
-namespace {
-
-using namespace std::chrono_literals;
-
-struct Field {
-  Service service;
-  Clock::time_point now{};
-  Balancer balancer{42};
-
-  Field(v1::LoadBalancing algorithm, std::initializer_list<uint32_t> weights) {
-    service.key = "shop/backend";
-    Service::Port port{.port = 80, .load_balancing = algorithm};
-    uint32_t host = 0x0a000001;
-    for (const uint32_t weight : weights) {
-      port.backends.push_back({.target = {IpAddress::v4(host++), 8080}, .weight = weight});
-      port.max_weight = std::max(port.max_weight, weight);
-    }
-    port.remote = 1;
-    service.ports.push_back(port);
-  }
-  [[nodiscard]] const Service::Port& port() const { return service.ports[0]; }
-  Candidates candidates(bool remote_only = false) { return balancer.candidates(service, port(), remote_only, now); }
-  const Backend* first() { return candidates().next(); }
-  size_t index(const Backend* backend) const { return static_cast<size_t>(backend - port().backends.data()); }
-};
-
-}  // namespace
 
 TEST_CASE("every algorithm offers each backend once, then nothing") {
   for (const auto algorithm : {v1::LB_LEAST_REQUEST, v1::LB_ROUND_ROBIN, v1::LB_RANDOM}) {
@@ -85,7 +56,7 @@ TEST_CASE("least request keeps open connections level where random does not") {
     for (int i = 0; i < 20'000; ++i) {
       open.push_back(field.balancer.use(field.first()->target));
       if (open.size() > 500) open.pop_front();
-      for (const Backend& backend : field.port().backends)
+      for (const Backend& backend : field.backends())
         worst = std::max(worst, field.balancer.open_connections(backend.target));
     }
     return worst;
@@ -113,12 +84,12 @@ TEST_CASE("least request gives open connections by weight") {
   Field field(v1::LB_LEAST_REQUEST, {1, 3});
   std::vector<Balancer::Use> open;
   for (int i = 0; i < 400; ++i) open.push_back(field.balancer.use(field.first()->target));
-  CHECK(field.balancer.open_connections(field.port().backends[0].target) == doctest::Approx(100).epsilon(0.1));
+  CHECK(field.balancer.open_connections(field.backends()[0].target) == doctest::Approx(100).epsilon(0.1));
 }
 
 TEST_CASE("a backend that failed is left out for a while, then comes back") {
   Field field(v1::LB_ROUND_ROBIN, {1, 1});
-  const SocketAddress failed = field.port().backends[0].target;
+  const SocketAddress failed = field.backends()[0].target;
   field.balancer.failed(failed, field.now);
   for (int i = 0; i < 10; ++i) CHECK(field.first()->target != failed);
   field.now += limits::kEjection;
@@ -127,7 +98,7 @@ TEST_CASE("a backend that failed is left out for a while, then comes back") {
 
 TEST_CASE("failures in a row keep a backend out longer, a success ends the row") {
   Field field(v1::LB_RANDOM, {1, 1});
-  const SocketAddress target = field.port().backends[0].target;
+  const SocketAddress target = field.backends()[0].target;
   field.balancer.failed(target, field.now);
   field.balancer.failed(target, field.now);
   CHECK(field.balancer.ejected(target, field.now + limits::kEjection));
@@ -139,7 +110,7 @@ TEST_CASE("failures in a row keep a backend out longer, a success ends the row")
 
 TEST_CASE("where all backends failed, all are offered all the same") {
   Field field(v1::LB_LEAST_REQUEST, {1, 1, 1});
-  for (const Backend& backend : field.port().backends) field.balancer.failed(backend.target, field.now);
+  for (const Backend& backend : field.backends()) field.balancer.failed(backend.target, field.now);
   Candidates candidates = field.candidates();
   int offered = 0;
   while (candidates.next()) ++offered;
@@ -148,7 +119,10 @@ TEST_CASE("where all backends failed, all are offered all the same") {
 
 TEST_CASE("remote-only candidates stop at the remote backends") {
   Field field(v1::LB_LEAST_REQUEST, {1, 1, 1});
-  Candidates candidates = field.candidates(/*remote_only=*/true);
+  field.make_local(1);
+  field.make_local(2);
+  field.update();
+  Candidates candidates = field.candidates({}, /*remote_only=*/true);
   const Backend* only = candidates.next();
   REQUIRE(only);
   CHECK(field.index(only) == 0);
@@ -157,7 +131,7 @@ TEST_CASE("remote-only candidates stop at the remote backends") {
 
 TEST_CASE("a backend in use is not forgotten, an idle one is") {
   Field field(v1::LB_LEAST_REQUEST, {1, 1});
-  const SocketAddress target = field.port().backends[0].target;
+  const SocketAddress target = field.backends()[0].target;
   {
     const Balancer::Use use = field.balancer.use(target);
     field.balancer.forget_idle(field.now);
@@ -172,13 +146,14 @@ TEST_CASE("a backend in use is not forgotten, an idle one is") {
 
 TEST_CASE("round robin over one subset does not move that over another") {
   Field field(v1::LB_ROUND_ROBIN, {1, 1, 1});
-  Service::Port canary = field.port();
-  canary.subset = "canary";
-  canary.backends.resize(2);
+  field.message.add_subsets()->set_name("canary");
+  for (int i = 0; i < 2; ++i) field.message.mutable_endpoints(i)->add_subsets(0);
+  field.update();
+  const ServiceRef service = field.service();
   std::set<const Backend*> seen;
   for (int round = 0; round < 3; ++round) {
     seen.insert(field.first());
-    field.balancer.candidates(field.service, canary, false, field.now).next();
+    field.balancer.candidates(*service, *service->find_port(80, false, "canary"), false, field.now).next();
   }
   CHECK(seen.size() == 3);
 }

@@ -163,7 +163,7 @@ TEST_CASE("a refused endpoint is a reset for the client, on every path, and the 
 TEST_CASE("a service's connections go round its endpoints, and past one that refuses") {
   Cluster cluster(ring::BackendKind::kIoUring);
   v1::Service* service = cluster.a.add_service("web", "127.1.9.9", 80);
-  service->set_load_balancing(v1::LB_ROUND_ROBIN);
+  Node::set_policy(service, v1::LB_ROUND_ROBIN);
   const Pod dead{"dead", "127.1.1.77"};
   cluster.a.add_workload(dead, true);
   for (const Pod& pod : {kNear, dead, kFar}) Node::add_endpoint(service, pod, 8080);
@@ -185,7 +185,7 @@ TEST_CASE("a service's connections go round its endpoints, and past one that ref
 TEST_CASE("a client's first bytes arrive once, also where they had left with a CONNECT that was refused") {
   Cluster cluster(ring::BackendKind::kIoUring);
   v1::Service* service = cluster.a.add_service("web", "127.1.9.9", 80);
-  service->set_load_balancing(v1::LB_ROUND_ROBIN);
+  Node::set_policy(service, v1::LB_ROUND_ROBIN);
   const Pod dead{"dead", "127.1.2.77", "server"};  // enrolled there, with no application
   cluster.a.add_workload(dead, false);
   cluster.b.add_workload(dead, true);

@@ -85,6 +85,12 @@ class Node {
   v1::Mesh mesh;
   void add_workload(const Pod& pod, bool local, bool captured = true);
   v1::Service* add_service(const std::string& name, const std::string& vip, uint16_t port);
+  // Of all its ports.
+  static v1::TrafficPolicy* set_policy(v1::Service* service, v1::LoadBalancing algorithm) {
+    service->add_policies()->set_load_balancing(algorithm);
+    for (v1::ServicePort& port : *service->mutable_ports()) port.set_policy(1);
+    return service->mutable_policies(0);
+  }
   static void add_endpoint(v1::Service* service, const Pod& pod, uint16_t target_port);
   void add_alias(uint32_t id, const std::string& ip, const std::string& service, const std::string& uid);
 

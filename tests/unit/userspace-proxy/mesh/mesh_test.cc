@@ -213,7 +213,8 @@ v1::Mesh split_mesh() {
   service->mutable_ports(0)->set_protocol(v1::PROTOCOL_HTTP);
   service->add_subsets()->set_name("v1");
   service->add_subsets()->set_name("v2");
-  service->mutable_subsets(1)->set_load_balancing(v1::LB_ROUND_ROBIN);
+  service->add_policies()->set_load_balancing(v1::LB_ROUND_ROBIN);
+  (*service->mutable_subsets(1)->mutable_policies())[80] = 1;
   service->mutable_endpoints(0)->add_subsets(0);
   service->mutable_endpoints(1)->add_subsets(1);
   v1::RouteDestination* destination = service->add_route_tables()->add_routes()->add_destinations();
@@ -231,13 +232,14 @@ TEST_CASE("a subset's port has the backends of that subset only, and its own alg
   REQUIRE(service);
   CHECK(service->find_port(80, false)->backends.size() == 3);
   CHECK(service->find_port(80, false)->protocol == v1::PROTOCOL_HTTP);
-  CHECK(service->find_port(80, false)->load_balancing == v1::LB_LEAST_REQUEST);
+  CHECK_FALSE(service->find_port(80, false)->policy);
   const Service::Port* v2 = service->find_port(80, false, "v2");
   REQUIRE(v2);
   REQUIRE(v2->backends.size() == 1);
   CHECK(v2->backends[0].uid == "remote");
   CHECK(v2->backends[0].workload->name == "remote");
-  CHECK(v2->load_balancing == v1::LB_ROUND_ROBIN);
+  REQUIRE(v2->policy);
+  CHECK(v2->policy->algorithm == v1::LB_ROUND_ROBIN);
   CHECK(v2->remote == 1);
   CHECK(service->find_port(80, false, "v3") == nullptr);
 }
