@@ -109,14 +109,16 @@ constexpr Level kPeerAuthentication[] = {
 };
 
 constexpr std::string_view kTextMatch = "exact prefix regex";
+constexpr std::string_view kRetries =
+    "attempts backoff perTryTimeout retryIgnorePreviousHosts retryOn retryRemoteLocalities";
 constexpr std::string_view kHeaders = "request response";
 constexpr std::string_view kHeaderEdits = "add remove set";
 
 constexpr Level kVirtualService[] = {
     {"", kTop},
     {"spec", "exportTo gateways hosts http", "tcp tls"},
-    {"spec.http[]", "directResponse fault headers match name redirect rewrite route",
-     "corsPolicy delegate mirror mirrorPercent mirrorPercentage mirrors retries timeout"},
+    {"spec.http[]", "directResponse fault headers match name redirect retries rewrite route timeout",
+     "corsPolicy delegate mirror mirrorPercent mirrorPercentage mirrors"},
     {"spec.http[].directResponse", "body status"},
     {"spec.http[].directResponse.body", "bytes string"},
     {"spec.http[].fault", "abort delay"},
@@ -132,6 +134,7 @@ constexpr Level kVirtualService[] = {
     {"spec.http[].headers.response.add", kAnyKey},
     {"spec.http[].headers.response.set", kAnyKey},
     {"spec.http[].redirect", "authority derivePort port prefixRewrite redirectCode scheme uri"},
+    {"spec.http[].retries", kRetries},
     {"spec.http[].rewrite", "authority uri uriRegexRewrite"},
     {"spec.http[].rewrite.uriRegexRewrite", "match rewrite"},
     {"spec.http[].match[]",
@@ -161,14 +164,14 @@ constexpr Level kVirtualService[] = {
     {"spec.http[].route[].destination.port", "number"},
 };
 
-constexpr std::string_view kTrafficPolicy = "loadBalancer outlierDetection portLevelSettings tls";
+constexpr std::string_view kTrafficPolicy = "loadBalancer outlierDetection portLevelSettings retryBudget tls";
 
 constexpr Level kDestinationRule[] = {
     {"", kTop},
     {"spec", "exportTo host subsets trafficPolicy", "workloadSelector"},
     {"spec.subsets[]", "labels name trafficPolicy"},
     {"spec.subsets[].labels", kAnyKey},
-    {"**.trafficPolicy", kTrafficPolicy, "connectionPool proxyProtocol retryBudget tunnel"},
+    {"**.trafficPolicy", kTrafficPolicy, "connectionPool proxyProtocol tunnel"},
     {"**.portLevelSettings[]", "loadBalancer outlierDetection port tls", "connectionPool"},
     {"**.portLevelSettings[].port", "number"},
     {"**.loadBalancer", "consistentHash localityLbSetting simple warmup warmupDurationSecs", "zoneAwareLbSetting"},
@@ -233,7 +236,10 @@ constexpr Level kNetworkPolicy[] = {
 
 constexpr Level kMesh[] = {
     {"", kTop},
-    {"spec", "certificateLifetime connectTimeout drainTimeout noProxyTimeout rootNamespace sameNode trustDomain"},
+    {"spec",
+     "certificateLifetime connectTimeout drainTimeout noProxyTimeout reasonHeader retries rootNamespace sameNode "
+     "trustDomain"},
+    {"spec.retries", kRetries},
 };
 
 struct KindLevels {

@@ -6,6 +6,7 @@
 
 #include "control/read_destination_rule.h"
 #include "control/read_network_policy.h"
+#include "control/read_retries.h"
 #include "control/read_virtual_service.h"
 #include "control/settings.h"
 
@@ -282,6 +283,8 @@ Object read_mesh(const Field& root, Meta meta) {
   if (const auto time = read_time_ms(spec["certificateLifetime"], 1000)) {
     settings.set_certificate_lifetime_s(*time / 1000);
   }
+  if (spec["retries"].present()) *settings.mutable_retries() = read_retries(spec["retries"]);
+  settings.set_no_reason_header(!spec["reasonHeader"].boolean().value_or(true));
   if (mesh.meta.name.name != "default") {
     root["metadata"]["name"].fatal("the Mesh object must be named 'default'; this one is left out");
   }

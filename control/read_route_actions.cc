@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "common/regex.h"
+#include "control/read_retries.h"
 #include "control/text.h"
 
 namespace leat::control {
@@ -316,6 +317,8 @@ void read_actions(const Field& entry, v1::HttpRoute& route) {
   }
   read_redirect(entry["redirect"], route);
   read_fault(entry["fault"], route);
+  route.set_timeout_ms(entry["timeout"].duration_ms().value_or(0));
+  if (entry["retries"].present()) *route.mutable_retries() = read_retries(entry["retries"]);
 }
 
 }  // namespace leat::control

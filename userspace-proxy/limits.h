@@ -23,6 +23,10 @@ inline constexpr uint8_t kMaxAttempts = 5;
 // dead pod again and again, short enough that a restarted one is used at once. Fixed.
 inline constexpr auto kEjection = 1s;
 inline constexpr uint32_t kEjectionMaxFactor = 10;
+// So many requests in a row without an answer, or answered 502, 503 or 504, leave a backend out for that time: one such
+// answer may be about the request, and the next requests need not find out each for itself. Outlier detection
+// takes the place of this.
+inline constexpr uint32_t kBadAnswers = 3;
 // Log lines about endpoints that outlier detection leaves out, a worker. Fixed.
 inline constexpr uint32_t kEjectionLinesASecond = 5;
 
@@ -79,6 +83,23 @@ inline constexpr size_t kIdleUpstreamsABackend = 128;
 inline constexpr size_t kIdleUpstreams = 1024;
 // How long a connection that we end still reads what its client had sent, lest a reset overtakes the answer. Fixed.
 inline constexpr auto kLinger = 2s;
+// Tries of a request beyond the first, the pause before the first of them and how far doubling takes it: Istio's and
+// Envoy's defaults. VirtualService retries.attempts, retries.backoff; the factor is fixed.
+inline constexpr uint32_t kRetries = 2;
+inline constexpr std::chrono::milliseconds kRetryBackoff = 25ms;
+inline constexpr int64_t kRetryBackoffFactor = 10;
+// A body up to this size is kept until its response begins, to be sent again. Fixed.
+inline constexpr size_t kReplayBytes = 64 * 1024;
+// What a worker keeps so in all; a body beyond it is sent once only. Fixed.
+inline constexpr size_t kReplayBytesAWorker = 32 * 1024 * 1024;
+// The share of the requests of the last while that retries may be, and how many at once are always allowed.
+// DestinationRule trafficPolicy.retryBudget.
+inline constexpr double kRetryShare = 0.2;
+inline constexpr uint32_t kRetriesAlways = 3;
+inline constexpr std::chrono::milliseconds kRetryWindow = 10s;
+inline constexpr std::chrono::milliseconds kRetryWindowMax = 1h;  // that may be configured
+// Interim responses (1xx) to one request; a server that sends more is not answered with. Fixed.
+inline constexpr uint8_t kInterimResponses = 16;
 // A draining proxy ends a client's connection when it was silent this long; others learn from their next response.
 // Fixed.
 inline constexpr auto kDrainIdle = 500ms;

@@ -94,8 +94,10 @@ def counted(shop, name, **labels):
 def test_an_endpoint_that_answers_503_is_left_out_for_the_base_ejection_time(policed, rule):
     rule({"outlierDetection": {"consecutive5xxErrors": 3, "interval": "100ms", "baseEjectionTime": "2s", "maxEjectionPercent": 50}})
     before = counted(policed, "leat_ejections_total", destination_service=f"{NAMESPACE}/{NAME}", port="80")
+    retried = counted(policed, "leat_http_retries_total")
     seen = names(policed, 100, "X-Broken: backend-v2-1")
-    assert seen[503, "backend-v2-1"] == 3 and seen[200, "backend-v1-1"] + seen[200, "backend-v1-2"] == 97, seen
+    assert seen[200, "backend-v1-1"] + seen[200, "backend-v1-2"] == 100, seen
+    assert counted(policed, "leat_http_retries_total") == retried + 3, "each 503 was answered by another endpoint"
     assert counted(policed, "leat_ejections_total", destination_service=f"{NAMESPACE}/{NAME}", port="80") == before + 1
     assert "is left out for 2000 ms after 3 answers of 5xx" in policed.a.proxy.text()
     wait_for(lambda: (200, "backend-v2-1") in names(policed, 20), "it is asked again", interval=0.1)

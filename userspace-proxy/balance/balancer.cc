@@ -271,7 +271,11 @@ Balancer::Use Balancer::use(const Service& service, const Service::Port& port, c
 void Balancer::failed(const SocketAddress& target, Clock::time_point now) {
   State& state = states_[target];
   state.failures = std::min(state.failures + 1, limits::kEjectionMaxFactor);
-  state.out_until = now + limits::kEjection * state.failures;
+  leave_out(state, limits::kEjection * state.failures, now);
+}
+
+void Balancer::leave_out(State& state, std::chrono::milliseconds time, Clock::time_point now) {
+  state.out_until = now + time;
   last_out_until_ = std::max(last_out_until_, state.out_until);
 }
 
@@ -291,7 +295,15 @@ void Balancer::succeeded(const SocketAddress& target, const Use& use, Clock::tim
 }
 
 void Balancer::answered(const Use& use, uint16_t code, Clock::time_point now) {
-  watch(use, conduct_of(code), now);
+  const Conduct conduct = conduct_of(code);
+  watch(use, conduct, now);
+  const bool bad = conduct == Conduct::kGatewayError || conduct == Conduct::kLocalFailure;
+  use.state_->bad_answers = bad ? use.state_->bad_answers + 1 : 0;
+  const bool watched = use.service_ && use.port_->policy->outliers;
+  if (use.state_->bad_answers >= limits::kBadAnswers && !watched) {
+    use.state_->bad_answers = 0;
+    leave_out(*use.state_, limits::kEjection, now);
+  }
   if (!use.service_ || use.port_->policy->algorithm != v1::LB_PEAK_EWMA) return;
   State& state = *use.state_;
   const double took = ms(now - use.began_);

@@ -10,7 +10,8 @@
 //
 // Least request is the power of two choices: two random backends, the one with fewer open connections for its weight;
 // peak EWMA the same with the time that answers take; round robin is the smooth weighted kind (no bursts to a heavy
-// backend); random is by weight. A backend whose dial failed is left out for a short while, unless nothing else is left.
+// backend); random is by weight. A backend whose dial failed, or that failed a few requests in a row,
+// is left out for a short while, unless nothing else is left.
 #pragma once
 
 #include <array>
@@ -80,7 +81,8 @@ class Balancer {
  private:
   struct State {
     uint32_t open = 0;
-    uint32_t failures = 0;  // of dials, in a row
+    uint32_t failures = 0;     // of dials, in a row
+    uint32_t bad_answers = 0;  // 502, 503, 504, or none, in a row
     Clock::time_point out_until{};
     double ewma_ms = 0;  // of the time to answer, as of `measured`; peaks count at once
     Clock::time_point measured{};
@@ -163,6 +165,7 @@ class Balancer {
   [[nodiscard]] size_t choose_group(const Service::Port& port, Clock::time_point now);
   [[nodiscard]] bool is_out(const Backend& backend, Clock::time_point now) const;
   void watch(const Use& use, Conduct conduct, Clock::time_point now);
+  void leave_out(State& state, std::chrono::milliseconds time, Clock::time_point now);
 
   std::minstd_rand random_;
   std::unordered_map<SocketAddress, State> states_;  // references to values stay valid while the entry lives

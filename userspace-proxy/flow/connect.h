@@ -22,14 +22,14 @@ bool is_endpoints_fault(Reason reason);
 // of what is left. `connect`: (const Backend&, deadline) → Task<Outcome<Upstream>>. `elsewhere`: asked after a failure,
 // whether another may have what this one could have got.
 template <typename Upstream, typename Connect, typename Elsewhere>
-ring::Task<Outcome<Connected<Upstream>>> connect_to_one_of(Worker& worker, FlowRecord& record, Candidates candidates,
+ring::Task<Outcome<Connected<Upstream>>> connect_to_one_of(Worker& worker, FlowRecord& record, Candidates& candidates,
                                                            ring::Clock::time_point deadline, Connect connect,
                                                            Elsewhere elsewhere) {
   Reason failure = Reason::kNoEndpoint;
-  record.attempts = 0;
-  while (const Backend* backend = candidates.next()) {
+  for (uint8_t attempt = 0; attempt < limits::kMaxAttempts; ++attempt) {
     const auto now = worker.loop.now();
-    if (now >= deadline || record.attempts == limits::kMaxAttempts) break;
+    const Backend* backend = now < deadline ? candidates.next() : nullptr;
+    if (!backend) break;
     ++record.attempts;
     Balancer::Use use = worker.balancer.use(candidates.service(), candidates.port(), *backend, now);
     Outcome<Upstream> upstream = co_await connect(*backend, candidates.more() ? now + (deadline - now) / 2 : deadline);

@@ -31,37 +31,33 @@ HttpExchange::Head HttpExchange::take_end() {
   return messages_->request.read_end() == Step::kFault ? Head::kFault : Head::kPartial;
 }
 
-// ---- both ways
+// ---- a try
 
-ring::Task<HttpExchange::End> HttpExchange::run(UpstreamPtr upstream) {
+void HttpExchange::keep_repeatable() {
+  const http1::Connection& connection = request().connection();
+  keeps_body_ = connection.framing != Framing::kLength || connection.content_length <= limits::kReplayBytes;
+}
+
+ring::Task<HttpExchange::End> HttpExchange::try_at(UpstreamPtr upstream) {
   upstream_ = std::move(upstream);
   messages_->response.next(asked_by(request()));
-  sent_ = unsent_ = false;
+  sent_ = unsent_ = too_late_ = stopping_ = false;
+  code_ = 0;
+  if (deadlines_.any()) watch_time();
 
-  ring::Chain out;
-  co_await when_blocks(worker_.loop, [&] { return put_request_head(out); });
-  co_await when_blocks(worker_.loop, [&] { return put_request_body(out); });
-  record_.bytes.a_to_b += out.size();
-  unsent_ = !co_await upstream_->stream.send(std::move(out));
-  if (messages_->request.ended()) {
-    request_is_sent();
-  } else if (!unsent_) {
-    pump_request();
-  }
-
+  co_await send_request();
   const End end = co_await relay_response();
   if (pumping_) co_await stop_pump();
-  if (upstream_ && end != End::kUpgraded) worker_.upstreams.end(std::move(upstream_), client_gone_);
+  timer_.reset();
+  const bool at_once = client_gone_ || too_late_ || end == End::kUnwanted;
+  if (upstream_ && end != End::kUpgraded) worker_.upstreams.end(std::move(upstream_), at_once);
   co_return end;
 }
 
 // With its whole request here, the client is watched meanwhile.
 ring::Task<bool> HttpExchange::pause(ring::Clock::time_point until) {
-  if (messages_->request.ended()) {
-    client_.put_back(std::move(input_));
-    client_.on_early([this] { client_spoke(); });
-    client_.watch();
-  }
+  if (client_gone_) co_return false;
+  if (request_is_whole()) watch_client();
   ring::Signal over;
   paused_ = &over;
   ring::Timer timer(worker_.loop.timers(), [this] {
@@ -72,11 +68,51 @@ ring::Task<bool> HttpExchange::pause(ring::Clock::time_point until) {
   co_return !client_gone_;
 }
 
+// ---- time
+
+void HttpExchange::watch_time() {
+  if (!timer_) timer_.emplace(worker_.loop.timers(), [this] { time_is_up(); });
+  if (deadlines_.next() == Deadlines::kNever) return timer_->cancel();
+  timer_->arm(deadlines_.next());
+}
+
+// Of a response that the upstream has sent whole, the rest is the client's affair.
+void HttpExchange::time_is_up() {
+  if (!upstream_) return;
+  too_late_ = true;
+  if (delivered_) client_.reset();
+  upstream_->stream.reset();
+}
+
 // ---- the request
 
-bool HttpExchange::is_repeatable() const {
-  return http1::is_idempotent(request().method()) && request().connection().framing == Framing::kNone &&
-         !client_gone_ && !half_closed_;
+// Of its body, what has come so far; the rest is pumped beside the response.
+ring::Task<void> HttpExchange::send_request() {
+  ring::Chain out;
+  co_await when_blocks(worker_.loop, [&] { return put_request_head(out); });
+  if (std::exchange(tried_, true)) {
+    body_.clear();
+    co_await when_blocks(worker_.loop, [&] { return put_replay(); });
+  } else {
+    keep_body();
+  }
+  co_await when_blocks(worker_.loop, [&] { return put_request_body(out); });
+  record_.bytes.a_to_b += out.size();
+  unsent_ = !co_await upstream_->stream.send(std::move(out));
+  if (request_is_whole()) {
+    request_is_sent();
+  } else if (!unsent_) {
+    pump_request();
+  }
+}
+
+void HttpExchange::keep_body() {
+  if (keeps_body_) messages_->replay.add(body_, worker_.replay_bytes);
+}
+
+// May be called again where it failed in its midst.
+bool HttpExchange::put_replay() {
+  return body_.append_copy(worker_.loop.buffers(), messages_->replay.bytes().subspan(body_.size()));
 }
 
 // HTTP/1.1 wants a Host, HTTP/1.0 need not have one.
@@ -118,13 +154,18 @@ ring::Detached HttpExchange::pump_request() {
       upstream_->stream.reset();
       break;
     }
+    keep_body();
     ring::Chain out;
     co_await when_blocks(worker_.loop, [&] { return put_request_body(out); });
     record_.bytes.a_to_b += out.size();
     unsent_ = !co_await upstream_->stream.send(std::move(out));
   }
   pumping_ = false;
-  if (messages_->request.ended()) request_is_sent();
+  if (request_is_whole()) {
+    deadlines_.request_is_whole(worker_.loop.now());
+    if (timer_ && !stopping_) watch_time();
+    request_is_sent();
+  }
   if (stopping_) pump_ended_.set();
 }
 
@@ -136,13 +177,17 @@ ring::Task<void> HttpExchange::stop_pump() {
   if (pumping_) co_await pump_ended_.wait();
 }
 
-// From here on the client is only watched: for its next request, its end, its reset.
 void HttpExchange::request_is_sent() {
   sent_ = true;
+  watch_client();
+  if (half_closed_) upstream_->stream.finish();
+}
+
+// For its next request, its end, its reset.
+void HttpExchange::watch_client() {
   client_.put_back(std::move(input_));
   client_.on_early([this] { client_spoke(); });
   client_.watch();
-  if (half_closed_) upstream_->stream.finish();
 }
 
 void HttpExchange::client_spoke() {
@@ -172,20 +217,35 @@ ring::Task<HttpExchange::End> HttpExchange::relay_response() {
     input = std::move(*got);
     ring::Chain out;
     Step step = ended ? reader.read_end() : reader.read(input, body);
-    for (; step == Step::kHead; step = reader.read(input, body))
+    for (; step == Step::kHead; step = reader.read(input, body)) {
+      if (reader.head().interim() && ++interims_ > limits::kInterimResponses) co_return End::kBadResponse;
+      if (is_unwanted(reader.head())) {
+        if (reader.read(input, body) == Step::kEnd) give_back_upstream(input);
+        co_return End::kUnwanted;
+      }
       co_await when_blocks(worker_.loop, [&] { return put_response_head(out); });
+    }
     if (step == Step::kFault || (ended && step == Step::kNeedMore)) co_return end_of_failure();
     co_await when_blocks(worker_.loop, [&] { return put_response_body(out, body); });
 
     const bool switches = step == Step::kEnd && code_ == 101;
     if (switches) {
       upstream_->stream.put_back(std::move(input));
-    } else if (step == Step::kEnd && input.empty() && upstream_is_reusable()) {
-      worker_.upstreams.put(std::move(upstream_));
+    } else if (step == Step::kEnd) {
+      give_back_upstream(input);
     }
-    if (!out.empty() && !co_await deliver(std::move(out))) co_return End::kClientGone;
+    if (!out.empty() && !co_await deliver(std::move(out))) co_return too_late_ ? End::kCutShort : End::kClientGone;
     if (step == Step::kEnd) co_return switches ? End::kUpgraded : End::kAnswered;
   }
+}
+
+bool HttpExchange::is_unwanted(const http1::ResponseHead& head) const {
+  return unwanted_ && !head.interim() && !client_gone_ && !too_late_ && unwanted_(head);
+}
+
+// Its response was read to the end. `left`: what the upstream has said beyond it.
+void HttpExchange::give_back_upstream(const ring::Chain& left) {
+  if (left.empty() && upstream_is_reusable()) worker_.upstreams.put(std::move(upstream_));
 }
 
 bool HttpExchange::put_response_head(ring::Chain& out) {
@@ -193,8 +253,12 @@ bool HttpExchange::put_response_head(ring::Chain& out) {
   const http1::Connection& asked = request().connection();
   if (head.interim()) return asked.http10 || http1::write_response(out, worker_.loop.buffers(), head, client_side());
   code_ = head.status();
-  keep_alive_ = asked.keep_alive && messages_->request.ended() && !half_closed_ && !worker_.http.draining() &&
-                code_ != 101 && http1::framing_for(head, client_side()) != Framing::kUntilClose;
+  if (timer_) {
+    deadlines_.response_has_begun();
+    watch_time();
+  }
+  keep_alive_ = asked.keep_alive && request_is_whole() && !half_closed_ && !worker_.http.draining() && code_ != 101 &&
+                http1::framing_for(head, client_side()) != Framing::kUntilClose;
   return http1::write_response(out, worker_.loop.buffers(), head, client_side(), response_edits_.fields());
 }
 
@@ -219,10 +283,12 @@ ring::Task<bool> HttpExchange::deliver(ring::Chain out) {
 }
 
 HttpExchange::End HttpExchange::end_of_failure() const {
-  if (client_gone_) return End::kClientGone;
+  if (client_gone_ && !too_late_) return End::kClientGone;
   if (delivered_) return End::kCutShort;
   if (fault() != Fault::kNone) return End::kBadRequest;
-  return messages_->response.started() ? End::kBadResponse : End::kUnanswered;
+  if (too_late_) return End::kTooLate;
+  if (messages_->response.started()) return End::kBadResponse;
+  return upstream_->stream.stream().unprocessed() ? End::kUnprocessed : End::kUnanswered;
 }
 
 bool HttpExchange::upstream_is_reusable() const {
@@ -242,7 +308,7 @@ ring::Task<bool> HttpExchange::answer(const LocalAnswer& answer) {
   co_await when_blocks(worker_.loop, [&] {
     return http1::write_local_response(out, worker_.loop.buffers(),
                                        {.status = answer.status,
-                                        .reason = answer.label,
+                                        .reason = worker_.mesh()->settings().no_reason_header() ? "" : answer.label,
                                         .location = answer.location,
                                         .body = answer.text,
                                         .bodiless = valid && request().method() == http1::Method::kHead,

@@ -1,15 +1,20 @@
-// One request of a client and its response: what travels, in which order, and how it may fail. Both directions run at
-// once, each reads again only when its last write was taken, and nothing is held while a side is silent. Where the
-// request goes is decided elsewhere (http_flow.h).
+// One request of a client and its response: what travels, in which order, and how it may fail. A try sends the request
+// to one upstream and delivers what that answers; it may be followed by another as long as the client has seen nothing
+// of a response. Both directions run at once, each reads again only when its last write was taken, and nothing is held
+// while a side is silent but a small body, to be sent again. Where the request goes, and whether it is tried again, is
+// decided elsewhere (http_request.h).
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 
 #include "userspace-proxy/flow/classify.h"
 #include "userspace-proxy/flow/http_messages.h"
 #include "userspace-proxy/flow/local_answer.h"
 #include "userspace-proxy/flow/upstream_pool.h"
 #include "userspace-proxy/http1/head_edits.h"
+#include "userspace-proxy/resilience/deadlines.h"
 
 namespace leat::proxy {
 
@@ -31,31 +36,45 @@ class HttpExchange {
   [[nodiscard]] const http1::RequestHead& request() const { return messages_->request.head(); }
   [[nodiscard]] http1::Fault fault() const { return messages_->request.fault(); }
 
-  // What is to change in the heads on their way; the request's until run(), the response's until the first byte of it.
+  // What is to change in the heads on their way; the request's until try_at(), the response's until its first byte.
   [[nodiscard]] http1::HeadEdits& request_edits() { return request_edits_; }
   [[nodiscard]] http1::HeadEdits& response_edits() { return response_edits_; }
 
-  // ---- what becomes of it
+  // ---- what holds for its tries
+  // Asked with the head of a final response, of which nothing was delivered yet. True: another try follows, and this
+  // response is not wanted.
+  using Unwanted = std::function<bool(const http1::ResponseHead&)>;
+  void on_response(Unwanted unwanted) { unwanted_ = std::move(unwanted); }
+  // Small bodies are kept, so that they can be sent again.
+  void keep_repeatable();
+  // How long it all may take. What is set after the first try comes too late.
+  [[nodiscard]] Deadlines& deadlines() { return deadlines_; }
+
+  // ---- a try
   enum class End : uint8_t {
     kAnswered,     // whole
     kUpgraded,     // 101 was delivered: from here on both sides speak something else, see upstream()
+    kUnwanted,     // it was answered with what the client need not see
     kUnanswered,   // the upstream ended before a byte of its response
+    kUnprocessed,  // … and says that it has not looked at the request
     kBadResponse,  // it sent no valid response, of which the client has seen nothing
-    kCutShort,     // it failed in the midst of a response
+    kTooLate,      // a deadline passed, and the client has seen nothing
+    kCutShort,     // it failed, or a deadline passed, in the midst of a response
     kBadRequest,   // the client's body is not valid, fault() says why, and no response had begun
     kClientGone,   // the client was reset
   };
   // Sends the request and delivers the response. Ends only when nothing runs any more, and the upstream is back in its
   // pool, or ended (but for kUpgraded).
-  ring::Task<End> run(UpstreamPtr upstream);
+  ring::Task<End> try_at(UpstreamPtr upstream);
   // Holds the request back until then. False: the client is gone.
   ring::Task<bool> pause(ring::Clock::time_point until);
   // Delivers an answer made here. False: the client is gone.
   ring::Task<bool> answer(const LocalAnswer& answer);
 
-  // The request may be sent twice: it may meet a server that just closes an idle connection, and after kUnanswered run
-  // again (RFC 9112, section 9.3.1).
-  [[nodiscard]] bool is_repeatable() const;
+  // Another try can send all of it.
+  [[nodiscard]] bool is_repeatable() const { return messages_->replay.whole() && keeps_body_ && !client_gone_; }
+  [[nodiscard]] bool request_is_whole() const { return messages_->request.ended(); }
+  [[nodiscard]] bool client_gone() const { return client_gone_; }
   // The client may send another request on this connection. What it has sent of it is back in the client.
   [[nodiscard]] bool connection_goes_on() const { return keep_alive_ && !client_gone_; }
   // The client may be sending still: who closes the connection now must read that first.
@@ -70,16 +89,26 @@ class HttpExchange {
  private:
   // ---- the request
   void name_host();
+  ring::Task<void> send_request();
   [[nodiscard]] bool put_request_head(ring::Chain& out) const;
   [[nodiscard]] bool put_request_body(ring::Chain& out);
+  [[nodiscard]] bool put_replay();
+  void keep_body();
   ring::Detached pump_request();
   ring::Task<void> stop_pump();
   void request_is_sent();
+  void watch_client();
   void client_spoke();
   void client_failed();
 
+  // ---- time
+  void watch_time();
+  void time_is_up();
+
   // ---- the response
   ring::Task<End> relay_response();
+  [[nodiscard]] bool is_unwanted(const http1::ResponseHead& head) const;
+  void give_back_upstream(const ring::Chain& left);
   [[nodiscard]] bool put_response_head(ring::Chain& out);
   [[nodiscard]] bool put_response_body(ring::Chain& out, ring::Chain& body) const;
   ring::Task<bool> deliver(ring::Chain out);
@@ -92,16 +121,23 @@ class HttpExchange {
   HttpClient& client_;
   HttpMessageStock::Loan messages_;
   http1::HeadEdits request_edits_, response_edits_;
+  Unwanted unwanted_;
+  Deadlines deadlines_;
+  std::optional<ring::Timer> timer_;  // where there is a deadline
   UpstreamPtr upstream_;
   ring::Chain input_;  // from the client, behind what was read
   ring::Chain body_;   // of the request, not sent yet
   ring::Signal pump_ended_;
   ring::Signal* paused_ = nullptr;  // while pause() waits
   uint16_t code_ = 0;
+  uint8_t interims_ = 0;      // 1xx that were relayed
   bool keep_alive_ = false;   // as the client was told
+  bool keeps_body_ = false;   // for another try
+  bool tried_ = false;        // once at least
   bool delivered_ = false;    // bytes of the final response went to the client
   bool sent_ = false;         // nothing more of the request is to be sent
   bool unsent_ = false;       // a write to the upstream failed
+  bool too_late_ = false;     // a deadline has ended this try
   bool half_closed_ = false;  // the client has ended its side, and so do we towards the upstream
   bool client_gone_ = false;
   bool pumping_ = false;

@@ -1,20 +1,14 @@
 #include "userspace-proxy/flow/http_flow.h"
 
-#include <optional>
-
-#include "userspace-proxy/flow/choose_target.h"
-#include "userspace-proxy/flow/connect.h"
 #include "userspace-proxy/flow/http_exchange.h"
-#include "userspace-proxy/flow/route_actions.h"
+#include "userspace-proxy/flow/http_request.h"
 #include "userspace-proxy/flow/worker.h"
-#include "userspace-proxy/ring/relay.h"
 
 namespace leat::proxy {
 namespace {
 
 using Waits = HttpConnections::Waits;
 using Head = HttpExchange::Head;
-using End = HttpExchange::End;
 
 class HttpFlow {
  public:
@@ -27,14 +21,6 @@ class HttpFlow {
  private:
   ring::Task<bool> serve(ring::Chain first);
   ring::Task<Outcome<void>> read_rest_of_head(HttpExchange& exchange);
-  ring::Task<Outcome<ResponseFlag>> pass_on(HttpExchange& exchange);
-  ring::Task<Outcome<Connected<UpstreamPtr>>> connect(const ChosenTarget& chosen, UpstreamPool::Reuse reuse);
-  ring::Task<std::optional<ResponseFlag>> act(HttpExchange& exchange, const ChosenTarget& chosen);
-  ring::Task<ResponseFlag> refuse(HttpExchange& exchange, Reason reason);
-  ring::Task<ResponseFlag> answer(HttpExchange& exchange, const LocalAnswer& answer);
-  ring::Task<void> relay_upgraded(HttpExchange& exchange);
-  void tell_balancer(const Balancer::Use& use, const HttpExchange& exchange, End end, bool may_be_stale);
-  void account(const HttpExchange& exchange, ResponseFlag flag, ring::Clock::time_point started);
   ring::Task<void> read_what_is_left();
 
   Worker& worker_;
@@ -42,13 +28,8 @@ class HttpFlow {
   HttpClient& client_;
   HttpConnections::Place& place_;
   IpAddress alias_;
-  // How the last request ended, which is how the connection did.
-  Verdict verdict_ = Verdict::kOk;
-  Reason reason_ = Reason::kNone;
-  std::optional<ring::RelayResult> relayed_;
+  HttpRequestEnd last_;      // how the last request ended, which is how the connection did
   bool bytes_left_ = false;  // that the client sent and nobody read
-  bool delayed_ = false;     // by its route's fault
-  ServiceRef edited_by_;     // whose route edits the heads: its texts are needed until the answer is written
 };
 
 // While it waits for a request, this frame is all that is kept of a connection.
@@ -60,22 +41,20 @@ ring::Task<void> HttpFlow::run() {
     if (!first || first->empty()) break;  // the reset of an idle client is as good as its end
     goes_on = co_await serve(std::move(*first));
   }
-  if (verdict_ == Verdict::kReset) {
+  if (last_.verdict == Verdict::kReset) {
     client_.reset();
   } else if (bytes_left_) {
     co_await read_what_is_left();
   }
-  relayed_ ? record_.close(*relayed_) : record_.close(verdict_, reason_);
+  last_.relayed ? record_.close(*last_.relayed) : record_.close(last_.verdict, last_.reason);
 }
 
-// One request. False: the connection has to end.
-ring::Task<bool> HttpFlow::serve(ring::Chain first) {
+// One request. False: the connection has to end. Not inlined: its frame would be a part of the idle connection's.
+[[gnu::noinline]] ring::Task<bool> HttpFlow::serve(ring::Chain first) {
   const auto started = worker_.loop.now();
-  verdict_ = Verdict::kOk;
-  reason_ = Reason::kNone;
+  last_ = {};
   record_.attempts = 0;
   bytes_left_ = false;
-  delayed_ = false;
   HttpExchange exchange(worker_, record_, client_);
 
   Outcome<void> valid;
@@ -86,14 +65,9 @@ ring::Task<bool> HttpFlow::serve(ring::Chain first) {
   place_.waits(Waits::kForNothing, worker_.loop.now());
   ++record_.requests;
 
-  Outcome<ResponseFlag> passed = std::unexpected(valid ? Reason::kNone : valid.error());
-  if (valid) passed = co_await pass_on(exchange);
-  ResponseFlag flag = passed ? *passed : co_await refuse(exchange, passed.error());
-  if (delayed_ && flag == ResponseFlag::kNone) flag = ResponseFlag::kDelayInjected;
-  account(exchange, flag, started);
-  edited_by_ = nullptr;
+  last_ = co_await serve_request(worker_, record_, client_, exchange, alias_, valid, started);
   bytes_left_ = exchange.leaves_bytes();
-  co_return exchange.connection_goes_on() && verdict_ != Verdict::kReset;
+  co_return exchange.connection_goes_on() && last_.verdict != Verdict::kReset && !last_.relayed;
 }
 
 // kClientReset: the client has left without a request.
@@ -109,129 +83,6 @@ ring::Task<Outcome<void>> HttpFlow::read_rest_of_head(HttpExchange& exchange) {
     if (head == Head::kWhole) co_return Outcome<void>();
     if (ended) co_return std::unexpected(Reason::kClientReset);
   }
-}
-
-// To an endpoint of its route, and the response back. An error is what the client has still to be told.
-ring::Task<Outcome<ResponseFlag>> HttpFlow::pass_on(HttpExchange& exchange) {
-  using Reuse = UpstreamPool::Reuse;
-  if (exchange.request().method() == http1::Method::kConnect) co_return std::unexpected(Reason::kConnectMethod);
-  const Outcome<ChosenTarget> chosen = choose_target(worker_, record_, exchange.request(), alias_);
-  if (!chosen) co_return std::unexpected(chosen.error());
-  if (has_edits(*chosen)) {
-    edited_by_ = chosen->asked;
-    if (const auto edited = edit_heads(*chosen, exchange); !edited) co_return std::unexpected(edited.error());
-  }
-  if (chosen->route && chosen->route->actions) {
-    if (const std::optional<ResponseFlag> ended = co_await act(exchange, *chosen)) co_return *ended;
-  }
-  if (!chosen->hash.set_cookie.empty()) {
-    http1::HeadEdits& edits = exchange.response_edits();
-    edits.add("set-cookie", edits.keep(chosen->hash.set_cookie));
-  }
-
-  Reuse reuse = exchange.is_repeatable() ? Reuse::kAny : Reuse::kRecent;
-  for (;;) {
-    Outcome<Connected<UpstreamPtr>> connected = co_await connect(*chosen, reuse);
-    if (!connected) co_return std::unexpected(connected.error());
-    const bool may_be_stale = connected->upstream->reused();
-    const End end = co_await exchange.run(std::move(connected->upstream));
-    tell_balancer(connected->use, exchange, end, may_be_stale);
-    switch (end) {
-      case End::kAnswered:
-        co_return ResponseFlag::kNone;
-      case End::kUpgraded:
-        co_await relay_upgraded(exchange);
-        co_return ResponseFlag::kNone;
-      case End::kUnanswered:
-        if (!may_be_stale || !exchange.is_repeatable()) co_return std::unexpected(Reason::kServerClosed);
-        reuse = Reuse::kNone;  // it was closed while it lay idle: once more, on a new one
-        break;
-      case End::kBadResponse:
-        co_return std::unexpected(Reason::kBadResponse);
-      case End::kBadRequest:
-        co_return std::unexpected(Reason::kBadRequest);
-      case End::kCutShort:
-        verdict_ = Verdict::kReset;
-        reason_ = Reason::kServerClosed;
-        co_return ResponseFlag::kUpstreamClosed;
-      case End::kClientGone:
-        verdict_ = Verdict::kReset;
-        reason_ = Reason::kClientReset;
-        co_return ResponseFlag::kDownstreamClosed;
-    }
-  }
-}
-
-ring::Task<Outcome<Connected<UpstreamPtr>>> HttpFlow::connect(const ChosenTarget& chosen, UpstreamPool::Reuse reuse) {
-  const auto now = worker_.loop.now();
-  return connect_to_one_of<UpstreamPtr>(
-      worker_, record_, worker_.balancer.candidates(*chosen.service, *chosen.port, false, now, chosen.hash.hash),
-      now + worker_.connect_timeout(),
-      [this, reuse](const Backend& backend, ring::Clock::time_point deadline) {
-        return worker_.upstreams.connect(record_, backend, reuse, deadline);
-      },
-      [] { return true; });
-}
-
-// What the endpoint did; what the client did is not its fault, nor that a connection ended while it lay idle.
-void HttpFlow::tell_balancer(const Balancer::Use& use, const HttpExchange& exchange, End end, bool may_be_stale) {
-  const bool answered = end == End::kAnswered || end == End::kUpgraded;
-  const bool failed = (end == End::kUnanswered && !may_be_stale) || end == End::kBadResponse || end == End::kCutShort;
-  if (answered || failed) worker_.balancer.answered(use, answered ? exchange.code() : 0, worker_.loop.now());
-}
-
-// What the route does besides leading somewhere. Nothing: the request goes on.
-ring::Task<std::optional<ResponseFlag>> HttpFlow::act(HttpExchange& exchange, const ChosenTarget& chosen) {
-  const route::Actions& actions = *chosen.route->actions;
-  if (actions.fault) {
-    const DrawnFault fault = draw_fault(*actions.fault, worker_);
-    delayed_ = fault.delay.count() > 0;
-    if (delayed_ && !co_await exchange.pause(worker_.loop.now() + fault.delay)) {
-      verdict_ = Verdict::kReset;
-      reason_ = Reason::kClientReset;
-      co_return ResponseFlag::kDownstreamClosed;
-    }
-    if (fault.abort) co_return co_await answer(exchange, *fault.abort);
-  }
-  if (const std::optional<LocalAnswer> own = answer_of_route(chosen, record_, exchange))
-    co_return co_await answer(exchange, *own);
-  co_return std::nullopt;
-}
-
-// What can't be passed on is answered here.
-ring::Task<ResponseFlag> HttpFlow::refuse(HttpExchange& exchange, Reason reason) {
-  const bool faulty = exchange.fault() != http1::Fault::kNone;
-  co_return co_await answer(exchange, faulty ? answer_for(exchange.fault()) : answer_for(reason));
-}
-
-ring::Task<ResponseFlag> HttpFlow::answer(HttpExchange& exchange, const LocalAnswer& answer) {
-  if (answer.reason != Reason::kNone) verdict_ = Verdict::kFailed;
-  reason_ = answer.reason;
-  const bool delivered = co_await exchange.answer(answer);
-  co_return delivered ? answer.flag : ResponseFlag::kDownstreamClosed;
-}
-
-// The two speak something else from here on.
-ring::Task<void> HttpFlow::relay_upgraded(HttpExchange& exchange) {
-  UpstreamPtr upstream = std::move(exchange.upstream());
-  client_.on_early({});
-  relayed_ = co_await ring::relay(client_, upstream->stream, record_.bytes);
-  worker_.upstreams.end(std::move(upstream), relayed_->end != ring::RelayResult::End::kFinished);
-}
-
-void HttpFlow::account(const HttpExchange& exchange, ResponseFlag flag, ring::Clock::time_point started) {
-  const auto now = worker_.loop.now();
-  const bool tried = record_.attempts > 0;
-  worker_.requests.record({.source = record_.source.get(),
-                           .destination = tried ? record_.destination.get() : nullptr,
-                           .service = record_.service.get(),
-                           .security = tried ? record_.security : Security::kNone,
-                           .flag = flag,
-                           .code = exchange.code(),
-                           .took = now - started,
-                           .request_bytes = exchange.request_bytes(),
-                           .response_bytes = exchange.response_bytes()},
-                          now);
 }
 
 // A close before the client's bytes were read is a reset, which may overtake the answer.

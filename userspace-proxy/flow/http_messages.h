@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "userspace-proxy/flow/replay_body.h"
 #include "userspace-proxy/http1/reader.h"
 #include "userspace-proxy/limits.h"
 
@@ -14,6 +15,7 @@ namespace leat::proxy {
 struct HttpMessages {
   http1::RequestReader request;
   http1::ResponseReader response;
+  ReplayBody replay;  // of the request
 };
 
 class HttpMessageStock {
@@ -40,6 +42,7 @@ class HttpMessageStock {
   }
   void put(std::unique_ptr<HttpMessages> messages) {
     if (spare_.size() == limits::kSpareMessages) return;
+    messages->replay.clear();
     messages->request.next();
     messages->response.next({});
     spare_.push_back(std::move(messages));

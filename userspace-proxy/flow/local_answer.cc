@@ -24,6 +24,9 @@ Meaning meaning_of(Reason reason) {
       return {503, ResponseFlag::kFaultInjected};
     case Reason::kBadResponse:
       return {502, ResponseFlag::kUpstreamClosed};
+    case Reason::kResponseTimeout:
+    case Reason::kTryTimeout:
+      return {504, ResponseFlag::kTimeout};
     case Reason::kServerClosed:
       return {503, ResponseFlag::kUpstreamClosed};
     case Reason::kConnectionLimit:

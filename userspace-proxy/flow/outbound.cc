@@ -33,8 +33,9 @@ ring::Task<Outcome<ConnectedUpstream>> connect_to_service(Worker& worker, FlowRe
   const Service::Port* port = to.service->find_port(record.requested.port, !to.address.is_v4());
   if (!port) co_return std::unexpected(Reason::kNoSuchPort);
   const std::optional<uint64_t> hash = port->policy ? hash_key(*port->policy, record.client.ip) : std::nullopt;
+  Candidates candidates = worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now(), hash);
   co_return co_await connect_to_one_of<Upstream>(
-      worker, record, worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now(), hash), deadline,
+      worker, record, candidates, deadline,
       [&](const Backend& backend, ring::Clock::time_point until) {
         return dial(worker, record, mesh, backend, early, until);
       },

@@ -69,6 +69,11 @@ class UpstreamStream {
     if (auto* socket = std::get_if<ring::Socket>(&upstream_)) return socket->close();
     std::get<TunnelStream>(upstream_).reset();
   }
+  // The peer has said that no application has seen anything of it.
+  [[nodiscard]] bool unprocessed() const {
+    const auto* stream = std::get_if<TunnelStream>(&upstream_);
+    return stream && stream->unprocessed();
+  }
   [[nodiscard]] bool is_tunnel() const { return std::holds_alternative<TunnelStream>(upstream_); }
 
  private:

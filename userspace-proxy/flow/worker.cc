@@ -46,6 +46,7 @@ void Worker::tend() {
     next_trim_ = loop.now() + limits::kTrimInterval;
     loop.buffers().trim();
     balancer.forget_idle(loop.now());
+    retry_budgets.forget_idle(loop.now());
     broker.trim();
     pods.forget_idle();
     tunnels.close_idle(loop.now() - limits::kTunnelIdle);

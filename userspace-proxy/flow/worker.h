@@ -25,6 +25,7 @@
 #include "userspace-proxy/flow/tunnel.h"
 #include "userspace-proxy/flow/tunnel_pool.h"
 #include "userspace-proxy/flow/upstream_pool.h"
+#include "userspace-proxy/resilience/retry_budget.h"
 #include "userspace-proxy/ring/acceptor.h"
 #include "userspace-proxy/telemetry/request_metrics.h"
 
@@ -72,6 +73,8 @@ class Worker {
   HttpConnections http;
   HttpMessageStock http_messages;
   UpstreamPool upstreams;
+  RetryBudgets retry_budgets;
+  size_t replay_bytes = 0;  // kept of bodies, for another try
 
   [[nodiscard]] const MeshRef& mesh() const { return mesh_; }
   [[nodiscard]] SpiffeId identity_of(const Workload& pod) const;

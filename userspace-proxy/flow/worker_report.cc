@@ -97,6 +97,9 @@ void Worker::report(std::vector<v1::Counter>* out) const {
   report.add("leat_http_clients_idle", http.idle(), true);
   report.add("leat_http_upstreams_idle", upstreams.idle(), true);
   report.add("leat_http_upstreams_reused_total", upstreams.reused());
+  report.add("leat_http_retries_total", retry_budgets.retries());
+  report.add("leat_http_retries_refused_total", retry_budgets.refused());
+  report.add("leat_http_replay_bytes", replay_bytes, true);
   if (options_.index == 0) {
     mesh_->each_service([&](const Service& service) {
       for (const Service::Port& port : service.ports) {

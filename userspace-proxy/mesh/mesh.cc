@@ -133,6 +133,7 @@ void add_ports(const v1::Service& message, std::optional<uint32_t> subset,
       problems->push_back(fmt::format("service {}: port {} has a policy that is not there", service.key, *port));
     else if (policy > 0)
       like.policy = policies[policy - 1];
+    like.id = std::hash<std::string>()(fmt::format("{}:{}/{}", service.key, *port, like.subset));
     for (Service::Port& family : ports_of_service(message, like, subset, former, problems))
       service.ports.push_back(std::move(family));
   }
@@ -192,7 +193,10 @@ MeshRef Mesh::build(v1::Mesh mesh, Problems* problems) {
 
 MeshRef Mesh::apply(const Mesh& base, const v1::MeshChange& change, Problems* problems) {
   auto next = std::make_unique<Mesh>(base);
-  if (change.has_settings()) next->settings_ = change.settings();
+  if (change.has_settings()) {
+    next->settings_ = change.settings();
+    next->retries_ = change.settings().has_retries() ? RetryPolicy(change.settings().retries()) : RetryPolicy();
+  }
 
   std::set<std::string, std::less<>> touched(change.removed_workloads().begin(), change.removed_workloads().end());
   for (const std::string& uid : change.removed_workloads()) next->remove_workload(uid);

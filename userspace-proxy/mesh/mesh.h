@@ -72,6 +72,7 @@ struct Service : RefCounted {
     bool ipv6 = false;
     v1::Protocol protocol = v1::PROTOCOL_TCP;
     std::string subset;  // empty: the whole Service
+    uint64_t id = 0;     // in all generations the same
     std::vector<Backend> backends;
     size_t remote = 0;        // how many of them the kernel can't join
     uint32_t max_weight = 1;  // of all of them
@@ -131,6 +132,8 @@ class Mesh : public RefCounted {
   static Ref<const Mesh> build(v1::Mesh mesh, std::vector<std::string>* problems);
 
   [[nodiscard]] const v1::MeshSettings& settings() const { return settings_; }
+  // Of routes that say nothing of retries.
+  [[nodiscard]] const RetryPolicy& retries() const { return retries_; }
   // Null where the model has no such pod.
   [[nodiscard]] WorkloadRef workload(std::string_view uid) const;
   [[nodiscard]] WorkloadRef workload_at(const IpAddress& address) const;
@@ -168,6 +171,7 @@ class Mesh : public RefCounted {
   void relink_services_of(const std::set<std::string, std::less<>>& workloads);
 
   v1::MeshSettings settings_;
+  RetryPolicy retries_;
   SharedMap<std::string, WorkloadRef, TextHash> workloads_;
   SharedMap<std::string, ServiceRef, TextHash> services_;
   SharedMap<IpAddress, WorkloadRef> by_address_;

@@ -44,7 +44,9 @@ bool leads_somewhere(const Route& route) {
 Route compile(const v1::HttpRoute& message, Problems* problems) {
   Route route{.name = message.name(),
               .origin = fmt::format("{} {}/{}", message.origin().kind(), message.origin().namespace_(),
-                                    message.origin().name())};
+                                    message.origin().name()),
+              .timeout = std::chrono::milliseconds(message.timeout_ms())};
+  if (message.has_retries()) route.retries = RetryPolicy(message.retries());
   for (const v1::RouteMatch& match : message.matches()) route.matches.emplace_back(match, problems);
   uint64_t end = 0;
   for (const v1::RouteDestination& destination : message.destinations()) {

@@ -1,6 +1,7 @@
 // The HTTP routes of a Service, compiled from the mesh model once and read by all workers.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "leat.pb.h"
+#include "userspace-proxy/resilience/retry_policy.h"
 #include "userspace-proxy/route/actions.h"
 #include "userspace-proxy/route/request.h"
 #include "userspace-proxy/route/text_matcher.h"
@@ -49,10 +51,12 @@ struct Destination {
 
 struct Route {
   std::string name;
-  std::string origin;                      // "VirtualService shop/backend"
-  std::vector<Matcher> matches;            // none: every request
-  std::vector<Destination> destinations;   // empty only where `actions` answer; the last one's `end` is never 0
-  std::unique_ptr<const Actions> actions;  // null: none
+  std::string origin;                       // "VirtualService shop/backend"
+  std::vector<Matcher> matches;             // none: every request
+  std::vector<Destination> destinations;    // empty only where `actions` answer; the last one's `end` is never 0
+  std::unique_ptr<const Actions> actions;   // null: none
+  std::chrono::milliseconds timeout{};      // of a request, from its last byte to the response's; 0: none
+  std::optional<RetryPolicy> retries = {};  // absent: the mesh's
 };
 
 struct Table {

@@ -44,7 +44,7 @@ struct FlowFacts {
   SeenProtocol protocol = SeenProtocol::kTcp;
   Verdict verdict = Verdict::kOpen;
   Reason reason = Reason::kNone;
-  uint8_t attempts = 0;   // of the last request, where there are several
+  uint16_t attempts = 0;  // of the last request, where there are several
   uint32_t requests = 0;  // HTTP
 };
 

@@ -49,6 +49,8 @@ constexpr std::array<Text, static_cast<size_t>(Reason::kCount)> kTexts{{
     {"request-timeout", "the request's head did not arrive in time", ""},
     {"connect-method", "CONNECT is for forward proxies", "connect to the destination itself"},
     {"server-closed", "the server ended the connection before its response was whole", ""},
+    {"response-timeout", "the response took longer than the route's timeout", ""},
+    {"try-timeout", "the server did not begin its response within the time of a try", ""},
     {"bad-response", "the server sent what is no valid HTTP response", ""},
     {"fault-abort", "the route aborts this request, as its fault asks for", "see `leat routes` for the route"},
     {"rewrite-too-long", "the path that the route writes is longer than a server takes",

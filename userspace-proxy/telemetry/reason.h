@@ -30,16 +30,18 @@ enum class Reason : uint8_t {
   kPendingLimit,      // … http1MaxPendingRequests
   kRequestLimit,      // … http2MaxRequests
   // outbound, HTTP
-  kNoRoute,         // routes hold for this client, and none matches
-  kNoRouteTarget,   // the route's destination names no Service
-  kNoSubset,        // … or a subset that its Service does not have
-  kBadRequest,      // what the client sent is no valid request
-  kRequestTimeout,  // a head that did not arrive in time
-  kConnectMethod,   // CONNECT
-  kServerClosed,    // the upstream ended before its response did
-  kBadResponse,     // what the upstream sent is no valid response
-  kFaultAbort,      // the route's fault
-  kRewriteTooLong,  // the route makes a path that no server takes
+  kNoRoute,          // routes hold for this client, and none matches
+  kNoRouteTarget,    // the route's destination names no Service
+  kNoSubset,         // … or a subset that its Service does not have
+  kBadRequest,       // what the client sent is no valid request
+  kRequestTimeout,   // a head that did not arrive in time
+  kConnectMethod,    // CONNECT
+  kServerClosed,     // the upstream ended before its response did
+  kResponseTimeout,  // of the route
+  kTryTimeout,       // of one try
+  kBadResponse,      // what the upstream sent is no valid response
+  kFaultAbort,       // the route's fault
+  kRewriteTooLong,   // the route makes a path that no server takes
   // inbound
   kHandshakeTimeout,
   kPodLimit,         // this pod has as many connections, or handshakes under way, as one pod may have

@@ -13,32 +13,6 @@ namespace {
 constexpr std::string_view kUnknown = "unknown";  // Istio's word for a label without a value
 constexpr std::string_view kOverflow = "overflow";
 
-std::string_view word(ResponseFlag flag) {
-  switch (flag) {
-    case ResponseFlag::kNone:
-      return "-";
-    case ResponseFlag::kNoHealthyUpstream:
-      return "UH";
-    case ResponseFlag::kConnectFailure:
-      return "UF";
-    case ResponseFlag::kUpstreamClosed:
-      return "UC";
-    case ResponseFlag::kDownstreamClosed:
-      return "DC";
-    case ResponseFlag::kNoRoute:
-      return "NR";
-    case ResponseFlag::kOverflow:
-      return "UO";
-    case ResponseFlag::kFaultInjected:
-      return "FI";
-    case ResponseFlag::kDelayInjected:
-      return "DI";
-    case ResponseFlag::kBadRequest:
-      break;
-  }
-  return "DPE";
-}
-
 using TextByName = std::vector<std::pair<std::string, std::string>>;
 
 std::string or_unknown(std::string_view text) { return std::string(text.empty() ? kUnknown : text); }
@@ -78,8 +52,7 @@ size_t RequestMetrics::KeyHash::operator()(const Key& key) const {
   const auto address = [](const void* object) { return reinterpret_cast<uintptr_t>(object); };
   uint64_t hash = mix(address(key.source), address(key.destination));
   hash = mix(hash, address(key.service));
-  return mix(hash,
-             uint64_t{key.code} << 16 | static_cast<uint64_t>(key.flag) << 8 | static_cast<uint64_t>(key.security));
+  return mix(hash, uint64_t{key.code} << 32 | uint64_t{key.flags.bits()} << 8 | static_cast<uint64_t>(key.security));
 }
 
 void RequestMetrics::record(const RequestFacts& request, Clock::time_point now) {
@@ -91,7 +64,7 @@ void RequestMetrics::record(const RequestFacts& request, Clock::time_point now) 
 }
 
 RequestMetrics::Series& RequestMetrics::series_of(const RequestFacts& request) {
-  const Key key{request.source, request.destination, request.service, request.security, request.flag, request.code};
+  const Key key{request.source, request.destination, request.service, request.security, request.flags, request.code};
   if (const auto known = shortcuts_.find(key); known != shortcuts_.end()) return *known->second.series;
   Series& series = find_or_add(request);
   if (shortcuts_.size() == limits::kRequestShortcuts) shortcuts_.clear();
@@ -105,7 +78,7 @@ RequestMetrics::Series& RequestMetrics::find_or_add(const RequestFacts& request)
                 .destination = peer_of(request.destination),
                 .service = request.service ? request.service->key : "",
                 .mtls = request.security == Security::kMtls,
-                .flag = request.flag,
+                .flags = request.flags,
                 .code = request.code};
   const auto known = series_.find(labels);
   if (known != series_.end()) return known->second;
@@ -146,7 +119,7 @@ RequestMetrics::Text RequestMetrics::text_of(const Labels& labels, std::string_v
             {"request_protocol", "http"},
             {"response_code", std::to_string(labels.code)},
             {"grpc_response_status", ""},
-            {"response_flags", std::string(word(labels.flag))},
+            {"response_flags", words(labels.flags)},
             {"connection_security_policy", labels.mtls ? "mutual_tls" : "none"}};
   const auto add_peer = [&](std::string_view side, const Peer& peer) {
     const auto add = [&](std::string_view name, std::string_view value) {

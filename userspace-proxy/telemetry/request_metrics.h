@@ -16,22 +16,9 @@
 #include "userspace-proxy/limits.h"
 #include "userspace-proxy/mesh/mesh.h"
 #include "userspace-proxy/telemetry/flow_table.h"
+#include "userspace-proxy/telemetry/response_flags.h"
 
 namespace leat::proxy {
-
-// Envoy's words for what went wrong; kNone where the upstream's own answer was delivered whole.
-enum class ResponseFlag : uint8_t {
-  kNone,               // -
-  kNoHealthyUpstream,  // UH: no ready endpoint, or no such subset
-  kConnectFailure,     // UF: no endpoint could be connected
-  kUpstreamClosed,     // UC: the upstream ended before the response did
-  kDownstreamClosed,   // DC: the client left before the response was whole
-  kNoRoute,            // NR: no route matched
-  kOverflow,           // UO: a limit of the policy was reached
-  kBadRequest,         // DPE: what the client sent is no valid request
-  kFaultInjected,      // FI: the route's fault aborted it
-  kDelayInjected,      // DI: the route's fault delayed it, and nothing worse happened
-};
 
 // One request at its end. The objects are borrowed for the call.
 struct RequestFacts {
@@ -39,7 +26,7 @@ struct RequestFacts {
   const Workload* destination = nullptr;  // null: no endpoint was chosen, or it is not a pod that the mesh knows
   const Service* service = nullptr;     // that the route chose; where none did, that the client asked for; may be null
   Security security = Security::kNone;  // of the way to the destination
-  ResponseFlag flag = ResponseFlag::kNone;
+  ResponseFlags flags = ResponseFlag::kNone;
   uint16_t code = 0;                 // as the client got it; 0: it got none
   std::chrono::nanoseconds took{0};  // from the request's first byte to the response's last
   uint64_t request_bytes = 0;        // bodies, without framing
@@ -80,7 +67,7 @@ class RequestMetrics {
     Peer source, destination;
     std::string service;  // namespace/name
     bool mtls;
-    ResponseFlag flag;
+    ResponseFlags flags;
     uint16_t code;
     auto operator<=>(const Labels&) const = default;
   };
@@ -94,7 +81,7 @@ class RequestMetrics {
     const Workload* destination;
     const Service* service;
     Security security;
-    ResponseFlag flag;
+    ResponseFlags flags;
     uint16_t code;
     bool operator==(const Key&) const = default;
   };

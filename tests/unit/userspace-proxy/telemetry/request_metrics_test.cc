@@ -99,7 +99,7 @@ TEST_CASE("what is not known is called unknown, and a pod outside the mesh has n
   request.destination = nullptr;
   request.service = nullptr;
   request.security = Security::kNone;
-  request.flag = ResponseFlag::kNoHealthyUpstream;
+  request.flags = ResponseFlag::kNoHealthyUpstream;
   scene.metrics.record(request, kStart);
   auto labels = scene.named("istio_requests_total").at(0).labels();
   for (const char* name : {"destination_workload", "destination_principal", "destination_service",
@@ -137,7 +137,7 @@ TEST_CASE("a code, a flag and a version each make a series of their own") {
   scene.metrics.record(scene.request(200), kStart);
   scene.metrics.record(scene.request(404), kStart);
   RequestFacts left = scene.request(200);
-  left.flag = ResponseFlag::kDownstreamClosed;
+  left.flags = ResponseFlag::kDownstreamClosed;
   scene.metrics.record(left, kStart);
   const WorkloadRef v2 = workload("backend", "v2");
   RequestFacts other = scene.request(200);

@@ -1,0 +1,332 @@
+#include "userspace-proxy/flow/http_request.h"
+
+#include <charconv>
+
+#include "userspace-proxy/flow/choose_target.h"
+#include "userspace-proxy/flow/connect.h"
+#include "userspace-proxy/flow/route_actions.h"
+#include "userspace-proxy/flow/worker.h"
+
+namespace leat::proxy {
+namespace {
+
+using End = HttpExchange::End;
+using Reuse = UpstreamPool::Reuse;
+
+// Of gRPC, where a call failed without a message: trailers alone, in the place of the head.
+std::optional<uint32_t> grpc_status_of(const http1::ResponseHead& head) {
+  if (head.connection().framing != http1::Framing::kNone) return std::nullopt;
+  const http1::Field* field = head.fields().find("grpc-status");
+  if (!field) return std::nullopt;
+  const std::string_view text = head.fields().value(*field);
+  uint32_t status = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), status);
+  return error == std::errc{} && end == text.data() + text.size() ? std::optional(status) : std::nullopt;
+}
+
+RetryBudget budget_of(const Service::Port& port) {
+  RetryBudget budget;
+  if (!port.policy) return budget;
+  if (const auto& own = port.policy->retry_budget)
+    budget = {.share = own->percent / 100, .always = own->min_concurrency, .window = own->interval};
+  if (const uint32_t most = port.policy->limits.max_retries()) budget.most = most;
+  return budget;
+}
+
+class HttpRequest {
+ public:
+  HttpRequest(Worker& worker, FlowRecord& record, HttpClient& client, HttpExchange& exchange, const IpAddress& alias)
+      : worker_(worker), record_(record), client_(client), exchange_(exchange), alias_(alias) {}
+
+  ring::Task<HttpRequestEnd> serve(Outcome<void> valid, ring::Clock::time_point started);
+
+ private:
+  // What the client has still to be told; nothing: it was answered, or is gone.
+  using Failure = std::optional<Reason>;
+
+  ring::Task<Failure> pass_on();
+  ring::Task<bool> act(const route::Actions& actions);
+  void prepare();
+  ring::Task<Failure> try_all();
+  ring::Task<Outcome<End>> try_once();
+  ring::Task<Outcome<Connected<UpstreamPtr>>> connect(Reuse reuse);
+  ring::Task<Failure> finish(End end);
+  void end_as_gone();
+  [[nodiscard]] Reason too_late() const;
+
+  bool wants_another(const TryEnd& end);
+  bool wants_another(const http1::ResponseHead& head);
+  void tell_balancer(const Balancer::Use& use, End end);
+  [[nodiscard]] std::optional<TryEnd> failure_of(const Outcome<End>& ended) const;
+  ring::Task<bool> pause();
+
+  ring::Task<void> refuse(Reason reason);
+  ring::Task<void> answer(const LocalAnswer& answer);
+  ring::Task<void> relay_upgraded();
+  void account(ring::Clock::time_point started);
+
+  Worker& worker_;
+  FlowRecord& record_;
+  HttpClient& client_;
+  HttpExchange& exchange_;
+  const IpAddress& alias_;
+  ChosenTarget target_;
+  RetryPolicy policy_;
+  RetryBudget budget_;
+  std::optional<Candidates> candidates_;  // those that were not tried
+  RetryBudgets::Use counted_, counted_retry_;
+  HttpRequestEnd end_;
+  ResponseFlags flags_ = ResponseFlag::kNone;
+  uint32_t retries_ = 0;
+  uint16_t status_ = 0;  // of the last response
+  bool idempotent_ = false;
+};
+
+ring::Task<HttpRequestEnd> HttpRequest::serve(Outcome<void> valid, ring::Clock::time_point started) {
+  Failure failure;
+  if (valid) {
+    failure = co_await pass_on();
+  } else {
+    failure = valid.error();
+  }
+  if (failure) co_await refuse(*failure);
+  account(started);
+  co_return std::move(end_);
+}
+
+// To an endpoint of its route, and the response back; to another one where that is worth a try.
+ring::Task<HttpRequest::Failure> HttpRequest::pass_on() {
+  if (exchange_.request().method() == http1::Method::kConnect) co_return Reason::kConnectMethod;
+  Outcome<ChosenTarget> chosen = choose_target(worker_, record_, exchange_.request(), alias_);
+  if (!chosen) co_return chosen.error();
+  target_ = std::move(*chosen);
+  if (has_edits(target_)) {
+    if (const auto edited = edit_heads(target_, exchange_); !edited) co_return edited.error();
+  }
+  if (target_.route && target_.route->actions && co_await act(*target_.route->actions)) co_return std::nullopt;
+  if (!target_.hash.set_cookie.empty()) {
+    http1::HeadEdits& edits = exchange_.response_edits();
+    edits.add("set-cookie", edits.keep(target_.hash.set_cookie));
+  }
+  prepare();
+  co_return co_await try_all();
+}
+
+// What the route does besides leading somewhere. False: the request goes on.
+ring::Task<bool> HttpRequest::act(const route::Actions& actions) {
+  if (actions.fault) {
+    const DrawnFault fault = draw_fault(*actions.fault, worker_);
+    if (fault.delay.count() > 0) {
+      flags_ |= ResponseFlag::kDelayInjected;
+      if (!co_await exchange_.pause(worker_.loop.now() + fault.delay)) {
+        end_as_gone();
+        co_return true;
+      }
+    }
+    if (fault.abort) {
+      co_await answer(*fault.abort);
+      co_return true;
+    }
+  }
+  const std::optional<LocalAnswer> own = answer_of_route(target_, record_, exchange_);
+  if (own) co_await answer(*own);
+  co_return own.has_value();
+}
+
+// One after the other, until an answer is one for the client.
+ring::Task<HttpRequest::Failure> HttpRequest::try_all() {
+  for (;;) {
+    const Outcome<End> ended = co_await try_once();
+    const std::optional<TryEnd> failure = failure_of(ended);
+    const bool again = ended == End::kUnwanted || (failure && wants_another(*failure));
+    if (!again) {
+      if (!ended) co_return exchange_.deadlines().request() <= worker_.loop.now() ? too_late() : ended.error();
+      co_return co_await finish(*ended);
+    }
+    if (!co_await pause()) co_return co_await finish(End::kClientGone);
+    if (exchange_.deadlines().request() <= worker_.loop.now()) co_return Reason::kResponseTimeout;
+  }
+}
+
+void HttpRequest::prepare() {
+  const route::Route* route = target_.route;
+  policy_ = route && route->retries ? *route->retries : worker_.mesh()->retries();
+  idempotent_ = http1::is_idempotent(exchange_.request().method());
+  Deadlines& deadlines = exchange_.deadlines();
+  if (route) deadlines.limit_request(route->timeout);
+  deadlines.limit_try(policy_.try_time);
+  if (exchange_.request_is_whole()) deadlines.request_is_whole(worker_.loop.now());
+  exchange_.on_response([this](const http1::ResponseHead& head) { return wants_another(head); });
+  if (policy_.attempts > 0 || idempotent_) exchange_.keep_repeatable();
+  budget_ = budget_of(*target_.port);
+  counted_ = worker_.retry_budgets.request(target_.port->id, budget_, worker_.loop.now());
+}
+
+// An error: no endpoint was connected. A connection that was closed while it lay idle is no try.
+ring::Task<Outcome<End>> HttpRequest::try_once() {
+  exchange_.deadlines().begin_try(worker_.loop.now());
+  for (Reuse reuse = idempotent_ ? Reuse::kAny : Reuse::kRecent;; reuse = Reuse::kNone) {
+    Outcome<Connected<UpstreamPtr>> connected = co_await connect(reuse);
+    if (!connected) co_return std::unexpected(connected.error());
+    const bool may_be_stale = connected->upstream->reused();
+    const End end = co_await exchange_.try_at(std::move(connected->upstream));
+    const bool was_stale = end == End::kUnanswered && may_be_stale;
+    if (was_stale && idempotent_ && exchange_.is_repeatable()) continue;
+    tell_balancer(connected->use, end);
+    co_return end;
+  }
+}
+
+ring::Task<Outcome<Connected<UpstreamPtr>>> HttpRequest::connect(Reuse reuse) {
+  const auto now = worker_.loop.now();
+  if (!candidates_ || policy_.allow_same_host || !candidates_->more())
+    candidates_.emplace(worker_.balancer.candidates(*target_.service, *target_.port, false, now, target_.hash.hash));
+  return connect_to_one_of<UpstreamPtr>(
+      worker_, record_, *candidates_, std::min(now + worker_.connect_timeout(), exchange_.deadlines().next()),
+      [this, reuse](const Backend& backend, ring::Clock::time_point deadline) {
+        return worker_.upstreams.connect(record_, backend, reuse, deadline);
+      },
+      [] { return true; });
+}
+
+// Of the last try.
+ring::Task<HttpRequest::Failure> HttpRequest::finish(End end) {
+  switch (end) {
+    case End::kUpgraded:
+      co_await relay_upgraded();
+      co_return std::nullopt;
+    case End::kUnanswered:
+    case End::kUnprocessed:
+      co_return Reason::kServerClosed;
+    case End::kBadResponse:
+      co_return Reason::kBadResponse;
+    case End::kBadRequest:
+      co_return Reason::kBadRequest;
+    case End::kTooLate:
+      co_return too_late();
+    case End::kCutShort: {
+      const bool late = exchange_.deadlines().request() <= worker_.loop.now();
+      end_ = {Verdict::kReset, late ? Reason::kResponseTimeout : Reason::kServerClosed};
+      flags_ |= late ? ResponseFlag::kTimeout : ResponseFlag::kUpstreamClosed;
+      co_return std::nullopt;
+    }
+    case End::kClientGone:
+      end_as_gone();
+      co_return std::nullopt;
+    case End::kAnswered:
+    case End::kUnwanted:
+      break;
+  }
+  co_return std::nullopt;
+}
+
+void HttpRequest::end_as_gone() {
+  end_ = {Verdict::kReset, Reason::kClientReset};
+  flags_ |= ResponseFlag::kDownstreamClosed;
+}
+
+Reason HttpRequest::too_late() const {
+  return exchange_.deadlines().request() <= worker_.loop.now() ? Reason::kResponseTimeout : Reason::kTryTimeout;
+}
+
+// ---- tries
+
+std::optional<TryEnd> HttpRequest::failure_of(const Outcome<End>& ended) const {
+  using Kind = TryEnd::Kind;
+  if (!ended && !is_endpoints_fault(ended.error())) return std::nullopt;
+  if (!ended) return TryEnd{.kind = Kind::kNotConnected};
+  switch (*ended) {
+    case End::kUnprocessed:
+      return TryEnd{.kind = Kind::kRefused};
+    case End::kUnanswered:
+    case End::kBadResponse:
+    case End::kTooLate:
+      return TryEnd{.kind = Kind::kUnanswered};
+    default:
+      return std::nullopt;
+  }
+}
+
+// What the endpoint did; what the client did is not its fault.
+void HttpRequest::tell_balancer(const Balancer::Use& use, End end) {
+  if (end == End::kBadRequest || end == End::kClientGone) return;
+  const bool answered = end == End::kAnswered || end == End::kUpgraded || end == End::kUnwanted;
+  worker_.balancer.answered(use, answered ? status_ : 0, worker_.loop.now());
+}
+
+bool HttpRequest::wants_another(const http1::ResponseHead& head) {
+  status_ = head.status();
+  return wants_another({.status = head.status(), .grpc_status = grpc_status_of(head)});
+}
+
+// Counts the retry where it says that there is one.
+bool HttpRequest::wants_another(const TryEnd& end) {
+  if (policy_.attempts == 0 || !policy_.covers(end, idempotent_) || !exchange_.is_repeatable()) return false;
+  const auto now = worker_.loop.now();
+  if (exchange_.deadlines().request() <= now) return false;
+  if (retries_ == policy_.attempts) {
+    flags_ |= ResponseFlag::kRetriesExhausted;
+    return false;
+  }
+  counted_retry_ = {};
+  counted_retry_ = worker_.retry_budgets.retry(target_.port->id, budget_, now);
+  if (!counted_retry_) {
+    flags_ |= ResponseFlag::kOverflow;
+    return false;
+  }
+  ++retries_;
+  return true;
+}
+
+// False: the client is gone.
+ring::Task<bool> HttpRequest::pause() {
+  const auto until = worker_.loop.now() + policy_.pause(retries_, worker_.draw());
+  return exchange_.pause(std::min<ring::Clock::time_point>(until, exchange_.deadlines().request()));
+}
+
+// ---- its end
+
+// What can't be passed on is answered here.
+ring::Task<void> HttpRequest::refuse(Reason reason) {
+  const bool faulty = exchange_.fault() != http1::Fault::kNone;
+  co_await answer(faulty ? answer_for(exchange_.fault()) : answer_for(reason));
+}
+
+ring::Task<void> HttpRequest::answer(const LocalAnswer& answer) {
+  end_ = {answer.reason == Reason::kNone ? Verdict::kOk : Verdict::kFailed, answer.reason};
+  const bool delivered = co_await exchange_.answer(answer);
+  flags_ |= delivered ? answer.flag : ResponseFlag::kDownstreamClosed;
+}
+
+// The two speak something else from here on.
+ring::Task<void> HttpRequest::relay_upgraded() {
+  UpstreamPtr upstream = std::move(exchange_.upstream());
+  client_.on_early({});
+  end_.relayed = co_await ring::relay(client_, upstream->stream, record_.bytes);
+  worker_.upstreams.end(std::move(upstream), end_.relayed->end != ring::RelayResult::End::kFinished);
+}
+
+void HttpRequest::account(ring::Clock::time_point started) {
+  const auto now = worker_.loop.now();
+  const bool tried = record_.attempts > 0;
+  worker_.requests.record({.source = record_.source.get(),
+                           .destination = tried ? record_.destination.get() : nullptr,
+                           .service = record_.service.get(),
+                           .security = tried ? record_.security : Security::kNone,
+                           .flags = flags_,
+                           .code = exchange_.code(),
+                           .took = now - started,
+                           .request_bytes = exchange_.request_bytes(),
+                           .response_bytes = exchange_.response_bytes()},
+                          now);
+}
+
+}  // namespace
+
+ring::Task<HttpRequestEnd> serve_request(Worker& worker, FlowRecord& record, HttpClient& client, HttpExchange& exchange,
+                                         const IpAddress& alias, Outcome<void> valid, ring::Clock::time_point started) {
+  HttpRequest request(worker, record, client, exchange, alias);
+  co_return co_await request.serve(valid, started);
+}
+
+}  // namespace leat::proxy
