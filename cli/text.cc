@@ -41,6 +41,8 @@ std::string_view protocol_text(v1::Protocol protocol) {
   switch (protocol) {
     case v1::PROTOCOL_HTTP:
       return "http";
+    case v1::PROTOCOL_HTTP2:
+      return "http2";
     case v1::PROTOCOL_DETECT:
       return "detect";
     default:

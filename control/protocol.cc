@@ -38,6 +38,7 @@ Declared declared_protocol(const ServicePortSpec& port) {
 
 v1::Protocol protocol_of(Declared declared, bool routed) {
   if (declared == Declared::kHttp) return v1::PROTOCOL_HTTP;
+  if (declared == Declared::kHttp2) return v1::PROTOCOL_HTTP2;
   return declared == Declared::kNothing && routed ? v1::PROTOCOL_DETECT : v1::PROTOCOL_TCP;
 }
 

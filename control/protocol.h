@@ -9,7 +9,7 @@ namespace leat::control {
 enum class Declared : uint8_t {
   kNothing,
   kHttp,
-  kHttp2,   // gRPC too: relayed as it is until Leat speaks it
+  kHttp2,   // with prior knowledge; gRPC too
   kOpaque,  // TCP, TLS, databases
 };
 

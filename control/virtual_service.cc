@@ -32,7 +32,7 @@ std::string obstacle(const Service* service) {
   if (std::ranges::all_of(service->ports, [](const ServicePortSpec& port) {
         return protocol_of(declared_protocol(port), /*routed=*/true) == v1::PROTOCOL_TCP;
       }))
-    return fmt::format("no port of {} is declared as HTTP/1.1 (HTTP/2 and gRPC are not supported yet)", name);
+    return fmt::format("no port of {} is declared as HTTP, HTTP/2 or gRPC", name);
   return "";
 }
 

@@ -49,10 +49,10 @@ class Manifests:
                          "annotations": {"leat.dev/netns": str(pod.netns), **(annotations or {})}},
             "spec": spec, "status": status})
 
-    def service(self, name, namespace, addresses, ports, selector, http=None):
-        """`ports` maps a port's number to its target; `http` does for those whose names declare HTTP."""
+    def service(self, name, namespace, addresses, ports, selector, http=None, grpc=None):
+        """`ports` maps a port's number to its target; `http` and `grpc` do for those whose names declare these."""
         listed = [{"name": f"{prefix}{port}", "port": port, "targetPort": target}
-                  for prefix, mapped in (("p", ports), ("http-", http or {})) for port, target in mapped.items()]
+                  for prefix, mapped in (("p", ports), ("http-", http or {}), ("grpc-", grpc or {})) for port, target in mapped.items()]
         return self.write(f"service-{namespace}-{name}", {
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
             "spec": {"selector": selector, "clusterIP": addresses[0], "clusterIPs": list(addresses), "ports": listed}})

@@ -30,7 +30,7 @@ std::string_view front_of(const ring::Chain& bytes, std::array<char, kLookedAt>&
 FirstBytes look_at(const ring::Chain& bytes) {
   std::array<char, kLookedAt> copy;
   const std::string_view text = front_of(bytes, copy);
-  if (text.starts_with(kHttp2Preface)) return FirstBytes::kOpaque;
+  if (text.starts_with(kHttp2Preface)) return FirstBytes::kHttp2;
   if (kHttp2Preface.starts_with(text)) return FirstBytes::kUndecided;
   const size_t method_bytes = text.find_first_not_of(kTokenCharacters);
   if (method_bytes == std::string_view::npos) {
@@ -40,7 +40,7 @@ FirstBytes look_at(const ring::Chain& bytes) {
 }
 
 ring::Task<FirstBytes> classify(ring::Loop& loop, HttpClient& client, ring::Clock::time_point deadline) {
-  ring::Timer patience(loop.timers(), [&] { client.stream().cancel_recv(); });
+  ring::Timer patience(loop.timers(), [&] { client.stream().socket()->cancel_recv(); });
   if (deadline != ring::Clock::time_point::max()) patience.arm(deadline);
   ring::Chain bytes;
   FirstBytes kind = FirstBytes::kUndecided;
@@ -51,7 +51,7 @@ ring::Task<FirstBytes> classify(ring::Loop& loop, HttpClient& client, ring::Cloc
     kind = look_at(bytes);
   }
   client.put_back(std::move(bytes));
-  co_return kind == FirstBytes::kHttp1 ? kind : FirstBytes::kOpaque;
+  co_return kind == FirstBytes::kUndecided ? FirstBytes::kOpaque : kind;
 }
 
 }  // namespace leat::proxy

@@ -3,18 +3,19 @@
 
 #include <cstdint>
 
+#include "userspace-proxy/flow/any_stream.h"
 #include "userspace-proxy/flow/read_ahead.h"
-#include "userspace-proxy/ring/socket.h"
 #include "userspace-proxy/ring/task.h"
 
 namespace leat::proxy {
 
-using HttpClient = ReadAhead<ring::Socket>;
+using HttpClient = ReadAhead<AnyStream>;
 
 enum class FirstBytes : uint8_t {
   kUndecided,  // more are needed
   kHttp1,      // a method and a space: the codec has the last word
-  kOpaque,     // anything else, HTTP/2 among it
+  kHttp2,      // its preface
+  kOpaque,     // anything else
 };
 
 // Pure; a method's length of them is looked at.

@@ -10,25 +10,29 @@ using http1::Framing;
 using http1::Step;
 
 HttpExchange::HttpExchange(Worker& worker, FlowRecord& record, HttpClient& client)
-    : worker_(worker), record_(record), client_(client), messages_(worker.http_messages) {}
+    : worker_(worker),
+      record_(record),
+      client_(client),
+      messages_(worker.http_messages),
+      from_client_(messages_->request, client.stream().request()),
+      from_upstream_(messages_->response) {}
 
 HttpExchange::~HttpExchange() { client_.on_early({}); }
 
 // ---- the request's head
 
 HttpExchange::Head HttpExchange::take(ring::Chain bytes) {
-  http1::RequestReader& reader = messages_->request;
   input_ = std::move(bytes);
-  Step step = reader.read(input_, body_);
-  if (step == Step::kHead) step = reader.read(input_, body_);  // what came with it of the body
+  Step step = from_client_.read(input_, body_);
+  if (step == Step::kHead) step = from_client_.read(input_, body_);  // what came with it of the body
   if (step == Step::kFault) return Head::kFault;
-  if (!reader.has_head()) return Head::kPartial;
+  if (!from_client_.has_head()) return Head::kPartial;
   name_host();
   return Head::kWhole;
 }
 
 HttpExchange::Head HttpExchange::take_end() {
-  return messages_->request.read_end() == Step::kFault ? Head::kFault : Head::kPartial;
+  return from_client_.read_end(body_) == Step::kFault ? Head::kFault : Head::kPartial;
 }
 
 // ---- a try
@@ -40,7 +44,7 @@ void HttpExchange::keep_repeatable() {
 
 ring::Task<HttpExchange::End> HttpExchange::try_at(UpstreamPtr upstream) {
   upstream_ = std::move(upstream);
-  messages_->response.next(asked_by(request()));
+  from_upstream_.begin(upstream_->stream.stream().request(), asked_by(request()));
   sent_ = unsent_ = too_late_ = stopping_ = false;
   code_ = 0;
   if (deadlines_.any()) watch_time();
@@ -49,6 +53,8 @@ ring::Task<HttpExchange::End> HttpExchange::try_at(UpstreamPtr upstream) {
   const End end = co_await relay_response();
   if (pumping_) co_await stop_pump();
   timer_.reset();
+  if (const HttpStream* stream = from_upstream_.stream()) upstream_reset_ = stream->reset_code();
+  from_upstream_.end();
   const bool at_once = client_gone_ || too_late_ || end == End::kUnwanted;
   if (upstream_ && end != End::kUpgraded) worker_.upstreams.end(std::move(upstream_), at_once);
   co_return end;
@@ -80,7 +86,7 @@ void HttpExchange::watch_time() {
 void HttpExchange::time_is_up() {
   if (!upstream_) return;
   too_late_ = true;
-  if (delivered_) client_.reset();
+  if (delivered_ && (delivering_ || !is_grpc())) client_.reset();
   upstream_->stream.reset();
 }
 
@@ -100,6 +106,7 @@ ring::Task<void> HttpExchange::send_request() {
   record_.bytes.a_to_b += out.size();
   unsent_ = !co_await upstream_->stream.send(std::move(out));
   if (request_is_whole()) {
+    from_upstream_.finish(from_client_.trailers());
     request_is_sent();
   } else if (!unsent_) {
     pump_request();
@@ -120,21 +127,15 @@ void HttpExchange::name_host() {
   if (request().authority().empty()) request_edits_.set("host", request_edits_.keep(record_.requested.text()));
 }
 
-bool HttpExchange::put_request_head(ring::Chain& out) const {
-  return http1::write_request(out, worker_.loop.buffers(), request(),
-                              {.target = request_edits_.target(), .fields = request_edits_.fields()});
+bool HttpExchange::put_request_head(ring::Chain& out) {
+  return from_upstream_.put_head(out, worker_.loop.buffers(), request(),
+                                 {.target = request_edits_.target(), .fields = request_edits_.fields()});
 }
 
 // May be called again where it failed in its midst.
 bool HttpExchange::put_request_body(ring::Chain& out) {
-  if (request().connection().framing != Framing::kChunked) {
-    out.append(std::move(body_));
-    return true;
-  }
-  const http1::RequestReader& reader = messages_->request;
-  ring::BufferPool& pool = worker_.loop.buffers();
-  return http1::write_chunk(out, pool, body_) &&
-         (!reader.ended() || http1::write_last_chunk(out, pool, reader.trailers()));
+  return from_upstream_.put_body(out, worker_.loop.buffers(), body_, request().connection().framing, request_is_whole(),
+                                 from_client_.trailers());
 }
 
 // The body that did not come with the head. A failed write is not the end: the server may have answered before it
@@ -149,7 +150,7 @@ ring::Detached HttpExchange::pump_request() {
       break;
     }
     input_ = std::move(*got);
-    step = input_.empty() ? messages_->request.read_end() : messages_->request.read(input_, body_);
+    step = input_.empty() ? from_client_.read_end(body_) : from_client_.read(input_, body_);
     if (step == Step::kFault) {
       upstream_->stream.reset();
       break;
@@ -162,6 +163,7 @@ ring::Detached HttpExchange::pump_request() {
   }
   pumping_ = false;
   if (request_is_whole()) {
+    from_upstream_.finish(from_client_.trailers());
     deadlines_.request_is_whole(worker_.loop.now());
     if (timer_ && !stopping_) watch_time();
     request_is_sent();
@@ -207,7 +209,7 @@ void HttpExchange::client_failed() {
 // ---- the response
 
 ring::Task<HttpExchange::End> HttpExchange::relay_response() {
-  http1::ResponseReader& reader = messages_->response;
+  UpstreamCodec& reader = from_upstream_;
   ring::Chain input;
   ring::Chain body;
   for (;;) {
@@ -216,7 +218,7 @@ ring::Task<HttpExchange::End> HttpExchange::relay_response() {
     const bool ended = got->empty();
     input = std::move(*got);
     ring::Chain out;
-    Step step = ended ? reader.read_end() : reader.read(input, body);
+    Step step = ended ? reader.read_end(body) : reader.read(input, body);
     for (; step == Step::kHead; step = reader.read(input, body)) {
       if (reader.head().interim() && ++interims_ > limits::kInterimResponses) co_return End::kBadResponse;
       if (is_unwanted(reader.head())) {
@@ -225,7 +227,11 @@ ring::Task<HttpExchange::End> HttpExchange::relay_response() {
       }
       co_await when_blocks(worker_.loop, [&] { return put_response_head(out); });
     }
-    if (step == Step::kFault || (ended && step == Step::kNeedMore)) co_return end_of_failure();
+    if (step == Step::kEnd && is_grpc()) {
+      grpc_status_ = grpc::status_of(reader.trailers());
+      if (!grpc_status_) grpc_status_ = grpc::status_of(reader.head().fields());
+    }
+    if (step == Step::kFault || (ended && step == Step::kNeedMore && !reader.stream())) co_return end_of_failure();
     co_await when_blocks(worker_.loop, [&] { return put_response_body(out, body); });
 
     const bool switches = step == Step::kEnd && code_ == 101;
@@ -234,7 +240,8 @@ ring::Task<HttpExchange::End> HttpExchange::relay_response() {
     } else if (step == Step::kEnd) {
       give_back_upstream(input);
     }
-    if (!out.empty() && !co_await deliver(std::move(out))) co_return too_late_ ? End::kCutShort : End::kClientGone;
+    if (out.empty() && code_ == 0) continue;  // no head yet
+    if (!co_await deliver(std::move(out), step == Step::kEnd)) co_return too_late_ ? End::kCutShort : End::kClientGone;
     if (step == Step::kEnd) co_return switches ? End::kUpgraded : End::kAnswered;
   }
 }
@@ -249,9 +256,10 @@ void HttpExchange::give_back_upstream(const ring::Chain& left) {
 }
 
 bool HttpExchange::put_response_head(ring::Chain& out) {
-  const http1::ResponseHead& head = messages_->response.head();
+  const http1::ResponseHead& head = from_upstream_.head();
   const http1::Connection& asked = request().connection();
-  if (head.interim()) return asked.http10 || http1::write_response(out, worker_.loop.buffers(), head, client_side());
+  if (head.interim())
+    return asked.http10 || from_client_.put_head(out, worker_.loop.buffers(), head, client_side(), {});
   code_ = head.status();
   if (timer_) {
     deadlines_.response_has_begun();
@@ -259,26 +267,25 @@ bool HttpExchange::put_response_head(ring::Chain& out) {
   }
   keep_alive_ = asked.keep_alive && request_is_whole() && !half_closed_ && !worker_.http.draining() && code_ != 101 &&
                 http1::framing_for(head, client_side()) != Framing::kUntilClose;
-  return http1::write_response(out, worker_.loop.buffers(), head, client_side(), response_edits_.fields());
+  return from_client_.put_head(out, worker_.loop.buffers(), head, client_side(), response_edits_.fields());
 }
 
 // May be called again where it failed in its midst.
 bool HttpExchange::put_response_body(ring::Chain& out, ring::Chain& body) const {
-  const http1::ResponseReader& reader = messages_->response;
-  if (!reader.has_head() || http1::framing_for(reader.head(), client_side()) != Framing::kChunked) {
-    out.append(std::move(body));
-    return true;
-  }
-  ring::BufferPool& pool = worker_.loop.buffers();
-  return http1::write_chunk(out, pool, body) &&
-         (!reader.ended() || http1::write_last_chunk(out, pool, reader.trailers()));
+  const UpstreamCodec& reader = from_upstream_;
+  const Framing framing = reader.has_head() ? http1::framing_for(reader.head(), client_side()) : Framing::kNone;
+  return from_client_.put_body(out, worker_.loop.buffers(), body, framing, reader.ended(), reader.trailers());
 }
 
-ring::Task<bool> HttpExchange::deliver(ring::Chain out) {
+// `whole`: nothing of the response follows.
+ring::Task<bool> HttpExchange::deliver(ring::Chain out, bool whole) {
   delivered_ |= code_ != 0;
   record_.bytes.b_to_a += out.size();
+  delivering_ = true;
   const ring::IoResult<void> sent = co_await client_.send(std::move(out));
+  delivering_ = false;
   if (!sent) client_failed();
+  if (whole) from_client_.finish(from_upstream_.trailers());
   co_return sent.has_value();
 }
 
@@ -287,36 +294,64 @@ HttpExchange::End HttpExchange::end_of_failure() const {
   if (delivered_) return End::kCutShort;
   if (fault() != Fault::kNone) return End::kBadRequest;
   if (too_late_) return End::kTooLate;
-  if (messages_->response.started()) return End::kBadResponse;
+  if (from_upstream_.started()) return End::kBadResponse;
   return upstream_->stream.stream().unprocessed() ? End::kUnprocessed : End::kUnanswered;
 }
 
 bool HttpExchange::upstream_is_reusable() const {
-  return messages_->response.head().connection().keep_alive && sent_ && !unsent_ && !half_closed_;
+  return !from_upstream_.stream() && from_upstream_.head().connection().keep_alive && sent_ && !unsent_ &&
+         !half_closed_;
 }
 
 http1::Client HttpExchange::client_side() const { return {request().connection().http10, keep_alive_}; }
 
+// ---- gRPC
+
+bool HttpExchange::is_grpc() const {
+  return from_client_.stream() && has_valid_head() && grpc::is_grpc(request().fields());
+}
+
+grpc::Status HttpExchange::grpc_status_of(const LocalAnswer& answer) const {
+  if (answer.grpc_status) return *answer.grpc_status;
+  if (answer.status == 504) return grpc::Status::kDeadlineExceeded;
+  if (answer.reason == Reason::kServerClosed && upstream_reset_ != 0) return grpc::status_of_reset(upstream_reset_);
+  return grpc::status_of_http(answer.status);
+}
+
+bool HttpExchange::end_call(bool too_late) {
+  if (!is_grpc() || client_gone_) return false;
+  const bool closed = upstream_reset_ == 0 || upstream_reset_ == static_cast<uint32_t>(http2::ResetCode::kConnectError);
+  grpc_status_ = too_late ? grpc::Status::kDeadlineExceeded
+                 : closed ? grpc::Status::kUnavailable
+                          : grpc::status_of_reset(upstream_reset_);
+  from_client_.finish_grpc(*grpc_status_,
+                           too_late ? "the call's time is up" : "the server ended in the midst of its answer");
+  return true;
+}
+
 // ---- answers made here
 
 ring::Task<bool> HttpExchange::answer(const LocalAnswer& answer) {
-  const http1::RequestReader& reader = messages_->request;
-  const bool valid = reader.has_head() && reader.fault() == Fault::kNone;
-  keep_alive_ = valid && reader.ended() && request().connection().keep_alive && !worker_.http.draining();
+  const bool valid = has_valid_head();
+  keep_alive_ = valid && request_is_whole() && request().connection().keep_alive && !worker_.http.draining();
   code_ = answer.status;
+  const http1::LocalResponse response{.status = answer.status,
+                                      .reason = worker_.mesh()->settings().no_reason_header() ? "" : answer.label,
+                                      .location = answer.location,
+                                      .body = answer.text,
+                                      .bodiless = valid && request().method() == http1::Method::kHead,
+                                      .edits = response_edits_.fields()};
   ring::Chain out;
-  co_await when_blocks(worker_.loop, [&] {
-    return http1::write_local_response(out, worker_.loop.buffers(),
-                                       {.status = answer.status,
-                                        .reason = worker_.mesh()->settings().no_reason_header() ? "" : answer.label,
-                                        .location = answer.location,
-                                        .body = answer.text,
-                                        .bodiless = valid && request().method() == http1::Method::kHead,
-                                        .edits = response_edits_.fields()},
-                                       client_side());
-  });
-  client_.put_back(std::move(input_));
-  co_return co_await deliver(std::move(out));
+  if (is_grpc()) {
+    code_ = 200;
+    grpc_status_ = grpc_status_of(answer);
+    from_client_.put_local_grpc(*grpc_status_, response);
+    co_return co_await deliver({}, true);
+  }
+  co_await when_blocks(worker_.loop,
+                       [&] { return from_client_.put_local(out, worker_.loop.buffers(), response, client_side()); });
+  if (!from_client_.stream()) client_.put_back(std::move(input_));
+  co_return co_await deliver(std::move(out), true);
 }
 
 }  // namespace leat::proxy

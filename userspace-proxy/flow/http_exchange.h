@@ -10,7 +10,7 @@
 #include <optional>
 
 #include "userspace-proxy/flow/classify.h"
-#include "userspace-proxy/flow/http_messages.h"
+#include "userspace-proxy/flow/http_codec.h"
 #include "userspace-proxy/flow/local_answer.h"
 #include "userspace-proxy/flow/upstream_pool.h"
 #include "userspace-proxy/http1/head_edits.h"
@@ -33,8 +33,8 @@ class HttpExchange {
   };
   Head take(ring::Chain bytes);
   Head take_end();  // the client has ended; kPartial: it had not begun
-  [[nodiscard]] const http1::RequestHead& request() const { return messages_->request.head(); }
-  [[nodiscard]] http1::Fault fault() const { return messages_->request.fault(); }
+  [[nodiscard]] const http1::RequestHead& request() const { return from_client_.head(); }
+  [[nodiscard]] http1::Fault fault() const { return from_client_.fault(); }
 
   // What is to change in the heads on their way; the request's until try_at(), the response's until its first byte.
   [[nodiscard]] http1::HeadEdits& request_edits() { return request_edits_; }
@@ -73,24 +73,30 @@ class HttpExchange {
 
   // Another try can send all of it.
   [[nodiscard]] bool is_repeatable() const { return messages_->replay.whole() && keeps_body_ && !client_gone_; }
-  [[nodiscard]] bool request_is_whole() const { return messages_->request.ended(); }
+  [[nodiscard]] bool request_is_whole() const { return from_client_.ended(); }
   [[nodiscard]] bool client_gone() const { return client_gone_; }
   // The client may send another request on this connection. What it has sent of it is back in the client.
   [[nodiscard]] bool connection_goes_on() const { return keep_alive_ && !client_gone_; }
   // The client may be sending still: who closes the connection now must read that first.
-  [[nodiscard]] bool leaves_bytes() const { return !messages_->request.ended() || client_.ahead(); }
+  [[nodiscard]] bool leaves_bytes() const { return !from_client_.ended() || client_.ahead(); }
+  // The client waits for the answer to a gRPC call.
+  [[nodiscard]] bool is_grpc() const;
+  // How that was answered, as far as the client was told.
+  [[nodiscard]] std::optional<grpc::Status> grpc_status() const { return grpc_status_; }
+  // Ends an answer that has begun and can't be finished, in the words of gRPC. False: it can't.
+  bool end_call(bool too_late);
   [[nodiscard]] UpstreamPtr& upstream() { return upstream_; }
 
   // ---- the account
   [[nodiscard]] uint16_t code() const { return code_; }  // that the client got; 0: none
-  [[nodiscard]] uint64_t request_bytes() const { return messages_->request.body_bytes(); }
-  [[nodiscard]] uint64_t response_bytes() const { return messages_->response.body_bytes(); }
+  [[nodiscard]] uint64_t request_bytes() const { return from_client_.body_bytes(); }
+  [[nodiscard]] uint64_t response_bytes() const { return from_upstream_.body_bytes(); }
 
  private:
   // ---- the request
   void name_host();
   ring::Task<void> send_request();
-  [[nodiscard]] bool put_request_head(ring::Chain& out) const;
+  [[nodiscard]] bool put_request_head(ring::Chain& out);
   [[nodiscard]] bool put_request_body(ring::Chain& out);
   [[nodiscard]] bool put_replay();
   void keep_body();
@@ -111,15 +117,19 @@ class HttpExchange {
   void give_back_upstream(const ring::Chain& left);
   [[nodiscard]] bool put_response_head(ring::Chain& out);
   [[nodiscard]] bool put_response_body(ring::Chain& out, ring::Chain& body) const;
-  ring::Task<bool> deliver(ring::Chain out);
+  ring::Task<bool> deliver(ring::Chain out, bool whole);
   [[nodiscard]] End end_of_failure() const;
   [[nodiscard]] bool upstream_is_reusable() const;
   [[nodiscard]] http1::Client client_side() const;
+  [[nodiscard]] bool has_valid_head() const { return from_client_.has_head() && fault() == http1::Fault::kNone; }
+  [[nodiscard]] grpc::Status grpc_status_of(const LocalAnswer& answer) const;
 
   Worker& worker_;
   FlowRecord& record_;
   HttpClient& client_;
   HttpMessageStock::Loan messages_;
+  ClientCodec from_client_;
+  UpstreamCodec from_upstream_;
   http1::HeadEdits request_edits_, response_edits_;
   Unwanted unwanted_;
   Deadlines deadlines_;
@@ -129,11 +139,14 @@ class HttpExchange {
   ring::Chain body_;   // of the request, not sent yet
   ring::Signal pump_ended_;
   ring::Signal* paused_ = nullptr;  // while pause() waits
+  std::optional<grpc::Status> grpc_status_;
+  uint32_t upstream_reset_ = 0;  // how an HTTP/2 upstream has ended the last try; 0: it has not
   uint16_t code_ = 0;
   uint8_t interims_ = 0;      // 1xx that were relayed
   bool keep_alive_ = false;   // as the client was told
   bool keeps_body_ = false;   // for another try
   bool tried_ = false;        // once at least
+  bool delivering_ = false;   // a write to the client is under way
   bool delivered_ = false;    // bytes of the final response went to the client
   bool sent_ = false;         // nothing more of the request is to be sent
   bool unsent_ = false;       // a write to the upstream failed

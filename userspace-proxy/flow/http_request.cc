@@ -1,7 +1,5 @@
 #include "userspace-proxy/flow/http_request.h"
 
-#include <charconv>
-
 #include "userspace-proxy/flow/choose_target.h"
 #include "userspace-proxy/flow/connect.h"
 #include "userspace-proxy/flow/route_actions.h"
@@ -13,15 +11,11 @@ namespace {
 using End = HttpExchange::End;
 using Reuse = UpstreamPool::Reuse;
 
-// Of gRPC, where a call failed without a message: trailers alone, in the place of the head.
+// Where a call failed without a message: trailers alone, in the place of the head.
 std::optional<uint32_t> grpc_status_of(const http1::ResponseHead& head) {
   if (head.connection().framing != http1::Framing::kNone) return std::nullopt;
-  const http1::Field* field = head.fields().find("grpc-status");
-  if (!field) return std::nullopt;
-  const std::string_view text = head.fields().value(*field);
-  uint32_t status = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), status);
-  return error == std::errc{} && end == text.data() + text.size() ? std::optional(status) : std::nullopt;
+  const auto status = grpc::status_of(head.fields());
+  return status ? std::optional(static_cast<uint32_t>(*status)) : std::nullopt;
 }
 
 RetryBudget budget_of(const Service::Port& port) {
@@ -47,9 +41,12 @@ class HttpRequest {
   ring::Task<Failure> pass_on();
   ring::Task<bool> act(const route::Actions& actions);
   void prepare();
+  void limit_call(Deadlines& deadlines);
+  void tell_time_left();
   ring::Task<Failure> try_all();
   ring::Task<Outcome<End>> try_once();
   ring::Task<Outcome<Connected<UpstreamPtr>>> connect(Reuse reuse);
+  [[nodiscard]] HttpVersion version() const;
   ring::Task<Failure> finish(End end);
   void end_as_gone();
   [[nodiscard]] Reason too_late() const;
@@ -63,6 +60,7 @@ class HttpRequest {
   ring::Task<void> refuse(Reason reason);
   ring::Task<void> answer(const LocalAnswer& answer);
   ring::Task<void> relay_upgraded();
+  [[nodiscard]] Call call() const;
   void account(ring::Clock::time_point started);
 
   Worker& worker_;
@@ -80,6 +78,7 @@ class HttpRequest {
   uint32_t retries_ = 0;
   uint16_t status_ = 0;  // of the last response
   bool idempotent_ = false;
+  bool call_has_deadline_ = false;
 };
 
 ring::Task<HttpRequestEnd> HttpRequest::serve(Outcome<void> valid, ring::Clock::time_point started) {
@@ -155,23 +154,45 @@ void HttpRequest::prepare() {
   Deadlines& deadlines = exchange_.deadlines();
   if (route) deadlines.limit_request(route->timeout);
   deadlines.limit_try(policy_.try_time);
+  if (exchange_.is_grpc()) limit_call(deadlines);
   if (exchange_.request_is_whole()) deadlines.request_is_whole(worker_.loop.now());
   exchange_.on_response([this](const http1::ResponseHead& head) { return wants_another(head); });
-  if (policy_.attempts > 0 || idempotent_) exchange_.keep_repeatable();
+  if (policy_.attempts > 0 || idempotent_ || version() == HttpVersion::k2) exchange_.keep_repeatable();
   budget_ = budget_of(*target_.port);
   counted_ = worker_.retry_budgets.request(target_.port->id, budget_, worker_.loop.now());
+}
+
+// A gRPC call brings its own deadline.
+void HttpRequest::limit_call(Deadlines& deadlines) {
+  const auto text = exchange_.request().fields().get("grpc-timeout");
+  const auto timeout = text ? grpc::parse_timeout(*text) : std::nullopt;
+  constexpr auto kNoBound = std::chrono::hours(24 * 365);  // more would overflow the clock
+  if (timeout && *timeout < kNoBound) {
+    call_has_deadline_ = true;
+    deadlines.limit_until(worker_.loop.now() + *timeout);
+  }
+}
+
+// The first try's server is told what the client said; later ones what is left of it.
+void HttpRequest::tell_time_left() {
+  if (!call_has_deadline_ || retries_ == 0) return;
+  http1::HeadEdits& edits = exchange_.request_edits();
+  const std::chrono::nanoseconds left = exchange_.deadlines().request() - worker_.loop.now();
+  edits.set("grpc-timeout", edits.keep(grpc::format_timeout(left)));
 }
 
 // An error: no endpoint was connected. A connection that was closed while it lay idle is no try.
 ring::Task<Outcome<End>> HttpRequest::try_once() {
   exchange_.deadlines().begin_try(worker_.loop.now());
+  tell_time_left();
   for (Reuse reuse = idempotent_ ? Reuse::kAny : Reuse::kRecent;; reuse = Reuse::kNone) {
     Outcome<Connected<UpstreamPtr>> connected = co_await connect(reuse);
     if (!connected) co_return std::unexpected(connected.error());
     const bool may_be_stale = connected->upstream->reused();
     const End end = co_await exchange_.try_at(std::move(connected->upstream));
-    const bool was_stale = end == End::kUnanswered && may_be_stale;
-    if (was_stale && idempotent_ && exchange_.is_repeatable()) continue;
+    const bool was_stale =
+        may_be_stale && reuse != Reuse::kNone && ((end == End::kUnanswered && idempotent_) || end == End::kUnprocessed);
+    if (was_stale && exchange_.is_repeatable()) continue;
     tell_balancer(connected->use, end);
     co_return end;
   }
@@ -184,9 +205,15 @@ ring::Task<Outcome<Connected<UpstreamPtr>>> HttpRequest::connect(Reuse reuse) {
   return connect_to_one_of<UpstreamPtr>(
       worker_, record_, *candidates_, std::min(now + worker_.connect_timeout(), exchange_.deadlines().next()),
       [this, reuse](const Backend& backend, ring::Clock::time_point deadline) {
-        return worker_.upstreams.connect(record_, backend, reuse, deadline);
+        return worker_.upstreams.connect(record_, backend, version(), reuse, deadline);
       },
       [] { return true; });
+}
+
+// What is declared; else what the client speaks, for its server must have spoken that before it was in the mesh.
+HttpVersion HttpRequest::version() const {
+  const bool declared = target_.port->protocol == v1::PROTOCOL_HTTP2;
+  return declared || client_.stream().request() ? HttpVersion::k2 : HttpVersion::k1;
 }
 
 // Of the last try.
@@ -206,7 +233,8 @@ ring::Task<HttpRequest::Failure> HttpRequest::finish(End end) {
       co_return too_late();
     case End::kCutShort: {
       const bool late = exchange_.deadlines().request() <= worker_.loop.now();
-      end_ = {Verdict::kReset, late ? Reason::kResponseTimeout : Reason::kServerClosed};
+      end_ = {exchange_.end_call(late) ? Verdict::kFailed : Verdict::kReset,
+              late ? Reason::kResponseTimeout : Reason::kServerClosed};
       flags_ |= late ? ResponseFlag::kTimeout : ResponseFlag::kUpstreamClosed;
       co_return std::nullopt;
     }
@@ -306,6 +334,12 @@ ring::Task<void> HttpRequest::relay_upgraded() {
   worker_.upstreams.end(std::move(upstream), end_.relayed->end != ring::RelayResult::End::kFinished);
 }
 
+Call HttpRequest::call() const {
+  if (!exchange_.is_grpc()) return {};
+  const auto status = exchange_.grpc_status();
+  return {true, status ? std::optional(static_cast<uint8_t>(*status)) : std::nullopt};
+}
+
 void HttpRequest::account(ring::Clock::time_point started) {
   const auto now = worker_.loop.now();
   const bool tried = record_.attempts > 0;
@@ -315,6 +349,7 @@ void HttpRequest::account(ring::Clock::time_point started) {
                            .security = tried ? record_.security : Security::kNone,
                            .flags = flags_,
                            .code = exchange_.code(),
+                           .call = call(),
                            .took = now - started,
                            .request_bytes = exchange_.request_bytes(),
                            .response_bytes = exchange_.response_bytes()},

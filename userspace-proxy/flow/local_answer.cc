@@ -56,7 +56,8 @@ LocalAnswer answer_for(Reason reason) {
 }
 
 LocalAnswer answer_for(http1::Fault fault) {
-  return {status(fault), ResponseFlag::kBadRequest, Reason::kBadRequest, label(fault), std::string(sentence(fault)) + "\n"};
+  return {status(fault), ResponseFlag::kBadRequest, Reason::kBadRequest, label(fault),
+          std::string(sentence(fault)) + "\n"};
 }
 
 }  // namespace leat::proxy

@@ -2,8 +2,10 @@
 // each cause means to the client and to the metrics.
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "userspace-proxy/grpc/grpc.h"
 #include "userspace-proxy/http1/fault.h"
 #include "userspace-proxy/telemetry/reason.h"
 #include "userspace-proxy/telemetry/request_metrics.h"
@@ -17,6 +19,7 @@ struct LocalAnswer {
   std::string_view label;         // of the header leat-reason; empty: none
   std::string text;               // the body: one sentence, with the cure where there is one, or what the route says
   std::string location;           // of a redirect; empty: none
+  std::optional<grpc::Status> grpc_status = std::nullopt;  // for a gRPC call; else what `status` means to one
 };
 
 LocalAnswer answer_for(Reason reason);

@@ -6,6 +6,7 @@
 #include "userspace-proxy/balance/hash_key.h"
 #include "userspace-proxy/flow/connect.h"
 #include "userspace-proxy/flow/dial.h"
+#include "userspace-proxy/flow/http2_flow.h"
 #include "userspace-proxy/flow/http_flow.h"
 #include "userspace-proxy/flow/relay_flow.h"
 #include "userspace-proxy/flow/worker.h"
@@ -90,13 +91,16 @@ ring::Task<void> relay_opaque(Worker& worker, FlowRecord& record, Client& client
 // A connection to a port that is HTTP, or may be. Not inlined, for it would make the frame of every other flow larger.
 [[gnu::noinline]] ring::Task<void> outbound_http(Worker& worker, FlowRecord& record, ring::Socket app,
                                                  const IpAddress& alias, v1::Protocol protocol) {
-  HttpClient client(std::move(app));
-  HttpConnections::Place place(worker.http, client.stream(), worker.loop.now());
+  HttpClient client{AnyStream(std::move(app))};
+  HttpConnections::Place place(worker.http, *client.stream().socket(), worker.loop.now());
   const auto patience =
       protocol == v1::PROTOCOL_DETECT ? worker.loop.now() + limits::kDetectTimeout : ring::Clock::time_point::max();
   const FirstBytes spoken = co_await classify(worker.loop, client, patience);
   if (spoken == FirstBytes::kHttp1) {
     co_await serve_http(worker, record, client, place, alias);
+  } else if (spoken == FirstBytes::kHttp2) {
+    place.waits(HttpConnections::Waits::kForNothing, worker.loop.now());
+    co_await serve_http2(worker, record, client, alias);
   } else if (place.overdue()) {
     record.close(Verdict::kOk, Reason::kNone);  // it has never said a word
   } else {

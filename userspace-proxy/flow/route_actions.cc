@@ -79,6 +79,7 @@ DrawnFault draw_fault(const route::Fault& fault, Worker& worker) {
   if (!fault.delay.never() && fault.delay.takes(worker.draw())) drawn.delay = std::chrono::milliseconds(fault.delay_ms);
   if (!fault.abort.never() && fault.abort.takes(worker.draw())) {
     drawn.abort = answer_for(Reason::kFaultAbort);
+    if (fault.abort_status == 0) drawn.abort->grpc_status = static_cast<grpc::Status>(fault.abort_grpc_status);
     drawn.abort->status = fault.abort_status != 0 ? fault.abort_status : http_status_of(fault.abort_grpc_status);
   }
   return drawn;

@@ -53,13 +53,12 @@ Reason reason_of_status(uint32_t status) {
 
 TunnelConnection::TunnelConnection(ring::Loop& loop, HandshakeGate& gate, ring::Socket socket, hbone::Tunnel tunnel,
                                    Handlers handlers)
-    : loop_(loop),
+    : SessionConnection(loop),
       gate_(gate),
       socket_(std::move(socket)),
       tunnel_(std::move(tunnel)),
       handlers_(std::move(handlers)),
-      timer_(loop.timers(), [this] { on_timer(); }),
-      idle_since_(loop.now()) {
+      timer_(loop.timers(), [this] { on_timer(); }) {
   socket_.use_reserve();  // window updates must get in when stalled streams hold every other block
 }
 
@@ -71,10 +70,10 @@ ring::Task<void> TunnelConnection::run(ring::Clock::time_point handshake_deadlin
   ended_ = true;
   timer_.cancel();
   log::debug("tunnel {} <-> {} ended with {} streams: {}", socket_.local_address().text(),
-             socket_.peer_address().text(), attached_, failure_text_.empty() ? "closed" : failure_text_);
+             socket_.peer_address().text(), attached(), failure_text_.empty() ? "closed" : failure_text_);
   socket_.close();
   handlers_.changed();
-  while (attached_ > 0) co_await detached_.wait();
+  co_await outlive_streams();
 }
 
 ring::Task<void> TunnelConnection::read() {
@@ -142,15 +141,6 @@ ring::Task<void> TunnelConnection::write() {
   }
 }
 
-void TunnelConnection::turn_end() {
-  while (!cancelled_.empty()) {
-    TunnelStream* stream = cancelled_.back();
-    cancelled_.pop_back();
-    stream->wake_all();
-  }
-  flush_.set();
-}
-
 void TunnelConnection::dispatch() {
   hbone::Event event;
   while (tunnel_.session().next_event(event)) {
@@ -159,7 +149,7 @@ void TunnelConnection::dispatch() {
     } else if (event.stream == nullptr) {
       handlers_.changed();
     } else if (event.stream->user != nullptr) {
-      static_cast<TunnelStream*>(event.stream->user)->on_event(event);
+      static_cast<TunnelStream*>(static_cast<SessionStream*>(event.stream->user))->on_event(event);
     }
   }
 }
@@ -192,82 +182,24 @@ void TunnelConnection::kill(Reason reason, std::string text) {
   socket_.reset();
 }
 
-void TunnelConnection::detach(TunnelStream& stream) {
-  std::erase(cancelled_, &stream);
-  idle_since_ = loop_.now();
-  flush_soon();
-  const bool last = --attached_ == 0;
-  if (!ended_) {
-    handlers_.changed();
-  } else if (last) {
-    detached_.set();
-  }
-}
-
 // ---- TunnelStream
 
-TunnelStream::TunnelStream(TunnelConnection& connection, hbone::Stream& stream)
-    : connection_(&connection), stream_(&stream) {
-  stream_->user = this;
-  ++connection_->attached_;
-}
-
-TunnelStream::TunnelStream(TunnelStream&& other) noexcept
-    : connection_(other.connection_),
-      stream_(std::exchange(other.stream_, nullptr)),
-      unreported_bytes_(other.unreported_bytes_),
-      reset_by_peer_(other.reset_by_peer_),
-      unprocessed_(other.unprocessed_),
-      cancelled_(other.cancelled_) {
-  LEAT_CHECK(!other.reader_ && !other.sending_ && !other.asking_, "a stream was moved while a coroutine waits at it");
-  if (stream_) stream_->user = this;
-}
-
-TunnelStream::~TunnelStream() {
-  if (!stream_) return;
-  stream_->user = nullptr;
-  connection_->session().release(*stream_);
-  connection_->detach(*this);
-}
-
-TunnelStream::Receive TunnelStream::recv() {
-  if (const uint32_t drained = std::exchange(unreported_bytes_, 0); drained > 0 && !dead()) {
-    connection_->session().consumed(*stream_, drained);
-    connection_->flush_soon();
-  }
-  return Receive(*this);
-}
-
-TunnelStream::Send TunnelStream::send(ring::Chain&& bytes) { return {*this, std::move(bytes)}; }
-
-TunnelStream::Hangup TunnelStream::hangup() { return Hangup(*this); }
-
-void TunnelStream::finish() {
-  if (dead()) return;
-  connection_->session().end(*stream_);
-  connection_->flush_soon();
-}
-
-void TunnelStream::reset() {
-  if (dead()) return;
-  cancelled_ = true;
-  connection_->session().reset(*stream_, hbone::ResetCode::kConnectError);
-  connection_->cancelled_.push_back(this);
-  connection_->flush_soon();
+TunnelStream::TunnelStream(TunnelStream&& other) noexcept : SessionStream(std::move(other)), refused_(other.refused_) {
+  LEAT_CHECK(!other.asking_, "a stream was moved while a coroutine waits at it");
 }
 
 TunnelStream::Answer TunnelStream::answer(ring::Clock::time_point deadline) { return {*this, deadline}; }
 
 void TunnelStream::accept(std::string_view baggage) {
   if (dead()) return;
-  connection_->session().accept(*stream_, baggage);
-  connection_->flush_soon();
+  connection().session().accept(connect(), baggage);
+  flush();
 }
 
 void TunnelStream::refuse(uint32_t status, Reason reason) {
   if (dead()) return;
-  connection_->session().refuse(*stream_, status, name(reason));
-  connection_->flush_soon();
+  connection().session().refuse(connect(), status, name(reason));
+  flush();
 }
 
 void TunnelStream::on_event(const hbone::Event& event) {
@@ -276,80 +208,23 @@ void TunnelStream::on_event(const hbone::Event& event) {
       if (asking_) asking_->settle(Reason::kNone);
       break;
     case hbone::EventKind::kRefused:
-      unprocessed_ = true;
+      refused_ = true;
       if (asking_) asking_->settle(reason_of_status(event.code));
       break;
     case hbone::EventKind::kReset:
-      reset_by_peer_ = true;
-      unprocessed_ = event.code == static_cast<uint32_t>(hbone::ResetCode::kRefusedStream);
-      if (asking_) return asking_->settle(Reason::kTunnelBroken);
-      wake_all();
-      break;
-    case hbone::EventKind::kReadable:
-    case hbone::EventKind::kEnded:
-      if (readable()) wake_reader();  // else the event is of bytes that were taken before it was told
-      break;
-    case hbone::EventKind::kClosed:
-      wake_hangup();
-      break;
-    case hbone::EventKind::kWritable:
-      if (sending_ && sending_->push()) wake_writer();
+      if (!asking_) return SessionStream::on_event(event.kind, event.code);
+      note_reset(event.code);
+      asking_->settle(Reason::kTunnelBroken);
       break;
     default:
-      break;
+      SessionStream::on_event(event.kind, event.code);
   }
-}
-
-void TunnelStream::wake_reader() {
-  if (auto waiter = std::exchange(reader_, {})) waiter.resume();
-}
-
-void TunnelStream::wake_writer() {
-  if (Send* sending = std::exchange(sending_, nullptr)) sending->waiter_.resume();
-}
-
-void TunnelStream::wake_hangup() {
-  if (auto waiter = std::exchange(hangup_, {})) waiter.resume();
-}
-
-// The stream may be gone once the first of them has been resumed.
-void TunnelStream::wake_all() {
-  const auto reading = std::exchange(reader_, {});
-  const auto waiting = std::exchange(hangup_, {});  // at most one of the two
-  wake_writer();
-  if (reading) reading.resume();
-  if (waiting) waiting.resume();
-}
-
-bool TunnelStream::readable() const { return !stream_->received().empty() || stream_->peer_ended() || dead(); }
-
-bool TunnelStream::Receive::await_ready() const { return stream_.readable(); }
-
-ring::IoResult<ring::Chain> TunnelStream::Receive::await_resume() {
-  if (stream_.cancelled_) return std::unexpected(ring::Errno{ECANCELED});
-  ring::Chain bytes = std::move(stream_.stream_->received());
-  if (bytes.empty() && stream_.reset_by_peer_) return std::unexpected(ring::Errno{ECONNRESET});
-  stream_.unreported_bytes_ = static_cast<uint32_t>(bytes.size());
-  return bytes;
-}
-
-bool TunnelStream::Send::push() {
-  if (stream_.dead()) return true;
-  stream_.connection_->session().send(*stream_.stream_, left_);
-  stream_.connection_->flush_soon();
-  return left_.empty();
-}
-
-ring::IoResult<void> TunnelStream::outcome() const {
-  if (cancelled_) return std::unexpected(ring::Errno{ECANCELED});
-  if (reset_by_peer_) return std::unexpected(ring::Errno{ECONNRESET});
-  return {};
 }
 
 TunnelStream::Answer::Answer(TunnelStream& stream, ring::Clock::time_point deadline)
     : stream_(stream),
       deadline_(deadline),
-      timer_(stream.connection_->loop_.timers(), [this] { settle(Reason::kConnectTimeout); }) {}
+      timer_(stream.carrier().loop().timers(), [this] { settle(Reason::kConnectTimeout); }) {}
 
 void TunnelStream::Answer::settle(Reason reason) {
   stream_.asking_ = nullptr;

@@ -7,13 +7,23 @@
 namespace leat::proxy {
 
 UpstreamConnection::UpstreamConnection(Upstream upstream, const UpstreamKey& key, const FlowRecord& record)
-    : stream(UpstreamStream(std::move(upstream))),
+    : stream(AnyStream(std::move(upstream))),
       key_(key),
       source_(record.source),
       destination_(record.destination),
       peer_(record.peer),
       path_(record.path),
       security_(record.security) {}
+
+UpstreamConnection::UpstreamConnection(Http2Pool::Room room, const UpstreamKey& key, const FlowRecord& record)
+    : stream(AnyStream(std::move(room.stream))),
+      key_(key),
+      source_(record.source),
+      destination_(record.destination),
+      peer_(record.peer),
+      path_(record.path),
+      security_(record.security),
+      reused_(room.reused) {}
 
 void UpstreamConnection::show_in(FlowRecord& record) const {
   if (record.destination != destination_) record.destination = destination_;
@@ -23,18 +33,18 @@ void UpstreamConnection::show_in(FlowRecord& record) const {
   record.security = security_;
 }
 
-size_t UpstreamPool::KeyHash::operator()(const UpstreamKey& key) const {
-  constexpr size_t kSpread = 0x9e3779b97f4a7c15;  // an odd number without pattern
-  const size_t target = std::hash<SocketAddress>()(key.target);
-  return (std::hash<const void*>()(key.source) * kSpread ^ target) * kSpread ^
-         std::hash<const void*>()(key.destination);
-}
-
-ring::Task<Outcome<UpstreamPtr>> UpstreamPool::connect(FlowRecord& record, const Backend& backend, Reuse reuse,
-                                                       ring::Clock::time_point deadline) {
+ring::Task<Outcome<UpstreamPtr>> UpstreamPool::connect(FlowRecord& record, const Backend& backend, HttpVersion version,
+                                                       Reuse reuse, ring::Clock::time_point deadline) {
   const MeshRef mesh = worker_.mesh();
   const Way way = way_to(*mesh, backend);
   const UpstreamKey key{record.source.get(), backend.workload.get(), backend.target, way};
+  if (version == HttpVersion::k2) {
+    const Reason denied = policy_on(way, worker_, *record.source, backend);  // it may have changed meanwhile
+    if (denied != Reason::kNone) co_return std::unexpected(denied);
+    Outcome<Http2Pool::Room> room = co_await worker_.http2_upstreams.open(record, backend, key, deadline);
+    if (!room) co_return std::unexpected(room.error());
+    co_return std::make_unique<UpstreamConnection>(std::move(*room), key, record);
+  }
   if (UpstreamPtr idle = take(key, reuse)) {
     const Reason denied = policy_on(way, worker_, *record.source, backend);  // it may have changed meanwhile
     idle->show_in(record);

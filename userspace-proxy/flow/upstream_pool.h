@@ -7,27 +7,23 @@
 #include <unordered_map>
 #include <vector>
 
+#include "userspace-proxy/flow/any_stream.h"
+#include "userspace-proxy/flow/http2_pool.h"
 #include "userspace-proxy/flow/read_ahead.h"
-#include "userspace-proxy/flow/upstream_stream.h"
+#include "userspace-proxy/flow/upstream_key.h"
 
 namespace leat::proxy {
 
-// Which connections are as good as one another. The objects of the model stand for what they say: a pod that was edited
-// is another one, and connections of the former age out.
-struct UpstreamKey {
-  const Workload* source;
-  const Workload* destination;  // null: not a pod that the mesh knows
-  SocketAddress target;
-  Way way;
-  bool operator==(const UpstreamKey&) const = default;
-};
+enum class HttpVersion : uint8_t { k1, k2 };
 
 class UpstreamConnection {
  public:
   // Just dialled for the flow of `record`.
   UpstreamConnection(Upstream upstream, const UpstreamKey& key, const FlowRecord& record);
+  // A request's room on a shared one.
+  UpstreamConnection(Http2Pool::Room room, const UpstreamKey& key, const FlowRecord& record);
 
-  ReadAhead<UpstreamStream> stream;
+  ReadAhead<AnyStream> stream;
 
   [[nodiscard]] bool reused() const { return reused_; }  // carried a request before
   // Has `record` say how this connection was made.
@@ -57,8 +53,8 @@ class UpstreamPool {
     kRecent,  // used within limits::kUpstreamFresh
     kNone,
   };
-  // A connection to `backend` for the flow of `record`: an idle one, or a new one.
-  ring::Task<Outcome<UpstreamPtr>> connect(FlowRecord& record, const Backend& backend, Reuse reuse,
+  // A connection to `backend` for the flow of `record`: an idle one, or a new one; with HTTP/2, room on a shared one.
+  ring::Task<Outcome<UpstreamPtr>> connect(FlowRecord& record, const Backend& backend, HttpVersion version, Reuse reuse,
                                            ring::Clock::time_point deadline);
   // Its last response was read to the end and it may carry another request.
   void put(UpstreamPtr connection);
@@ -75,16 +71,14 @@ class UpstreamPool {
   [[nodiscard]] uint64_t reused() const { return reused_; }
 
  private:
-  struct KeyHash {
-    size_t operator()(const UpstreamKey& key) const;
-  };
   UpstreamPtr take(const UpstreamKey& key, Reuse reuse);
   UpstreamPtr remove(UpstreamConnection& connection);
   ring::Task<void> retire(UpstreamPtr connection, bool at_once);
 
   Worker& worker_;
-  std::unordered_map<UpstreamKey, std::vector<UpstreamPtr>, KeyHash> idle_;  // of a key: the last used at the back
-  std::list<UpstreamConnection*> by_age_;                                    // of all: the longest idle first
+  std::unordered_map<UpstreamKey, std::vector<UpstreamPtr>, UpstreamKeyHash>
+      idle_;                               // of a key: the last used at the back
+  std::list<UpstreamConnection*> by_age_;  // of all: the longest idle first
   size_t ending_ = 0;
   uint64_t reused_ = 0;
 };

@@ -23,6 +23,7 @@ Worker::Worker(ring::Loop& on, Options options)
       pods(options_.descriptors),
       tunnels(*this),
       upstreams(*this),
+      http2_upstreams(*this),
       tending_(on.timers(), [this] { tend(); }),
       random_(std::random_device{}()) {
   balancer.on_ejection = [this](const Ejection& ejection) { log_ejection(ejection); };
@@ -50,6 +51,8 @@ void Worker::tend() {
     broker.trim();
     pods.forget_idle();
     tunnels.close_idle(loop.now() - limits::kTunnelIdle);
+    http2_upstreams.close_idle(loop.now() - limits::kTunnelIdle);
+    http2_clients.drain_idle(loop.now() - limits::kClientIdle);
   }
   if (loop.now() >= next_expiry_) {
     next_expiry_ = loop.now() + limits::kRequestSeriesCheck;
@@ -97,6 +100,7 @@ void Worker::pod_gone(const std::string& uid) {
   broker.pod_gone(uid);
   upstreams.pod_gone(uid);
   tunnels.pod_gone(uid);
+  http2_upstreams.pod_gone(uid);
   inbound_tunnels.pod_gone(uid);
 }
 
@@ -146,6 +150,7 @@ void Worker::accepted(const ListenerKey& key, UniqueFd connection) {
 void Worker::drain(std::function<void()> done) {
   drained_ = std::move(done);
   http.drain();
+  http2_clients.drain();
   inbound_tunnels.drain();
   tend();
 }
@@ -155,8 +160,9 @@ void Worker::drain(std::function<void()> done) {
 bool Worker::quiet() {
   if (flows.open_flows() > 0 || inbound_tunnels.size() > 0) return false;
   upstreams.close_idle(loop.now());
+  http2_upstreams.drain();
   tunnels.drain();
-  return tunnels.tunnels() == 0 && upstreams.ending() == 0;
+  return tunnels.tunnels() == 0 && http2_upstreams.connections() == 0 && upstreams.ending() == 0;
 }
 
 }  // namespace leat::proxy

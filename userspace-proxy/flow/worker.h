@@ -73,6 +73,9 @@ class Worker {
   HttpConnections http;
   HttpMessageStock http_messages;
   UpstreamPool upstreams;
+  http2::Counters http2;
+  Http2Connections http2_clients;
+  Http2Pool http2_upstreams;
   RetryBudgets retry_budgets;
   size_t replay_bytes = 0;  // kept of bodies, for another try
 

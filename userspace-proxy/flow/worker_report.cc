@@ -94,6 +94,16 @@ void Worker::report(std::vector<v1::Counter>* out) const {
       set_label(report.add("leat_hbone_breaches_total", hbone.breaches[i]), "reason",
                 hbone::name(static_cast<hbone::Breach>(i)));
   }
+  for (size_t i = 0; i < static_cast<size_t>(http2::Breach::kCount); ++i) {
+    if (http2.breaches[i] > 0)
+      set_label(report.add("leat_http2_breaches_total", http2.breaches[i]), "reason",
+                http2::name(static_cast<http2::Breach>(i)));
+  }
+  report.add("leat_http2_resets_received_total", http2.resets_received);
+  report.add("leat_http2_resets_sent_total", http2.resets_sent);
+  report.add("leat_http2_clients_open", http2_clients.size(), true);
+  report.add("leat_http2_upstreams_open", http2_upstreams.connections(), true);
+  report.add("leat_http2_upstreams_dialled_total", http2_upstreams.dialled());
   report.add("leat_http_clients_idle", http.idle(), true);
   report.add("leat_http_upstreams_idle", upstreams.idle(), true);
   report.add("leat_http_upstreams_reused_total", upstreams.reused());

@@ -16,12 +16,8 @@ struct Unit {
   int64_t nanoseconds;
 };
 // The finest first.
-constexpr Unit kUnits[] = {{'n', 1},
-                           {'u', 1'000},
-                           {'m', 1'000'000},
-                           {'S', 1'000'000'000},
-                           {'M', 60'000'000'000},
-                           {'H', 3'600'000'000'000}};
+constexpr Unit kUnits[] = {
+    {'n', 1}, {'u', 1'000}, {'m', 1'000'000}, {'S', 1'000'000'000}, {'M', 60'000'000'000}, {'H', 3'600'000'000'000}};
 constexpr size_t kDigits = 8;
 constexpr int64_t kMaxNumber = 99'999'999;
 
@@ -106,7 +102,8 @@ std::string encode_message(std::string_view text) {
   std::string encoded;
   for (const char c : text) {
     const bool plain = c >= ' ' && c <= '~' && c != '%';
-    plain ? encoded.push_back(c) : void(fmt::format_to(std::back_inserter(encoded), "%{:02X}", static_cast<uint8_t>(c)));
+    plain ? encoded.push_back(c)
+          : void(fmt::format_to(std::back_inserter(encoded), "%{:02X}", static_cast<uint8_t>(c)));
   }
   return encoded;
 }

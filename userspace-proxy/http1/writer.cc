@@ -161,7 +161,7 @@ bool write_response(ring::Chain& out, ring::BufferPool& pool, const ResponseHead
     from = kVersion.size();
   }
   const bool switches = head.connection().upgrade;
-  const bool lengthless = head.status() < 200 || head.status() == 204;  // RFC 9110, section 8.6
+  const bool lengthless = is_lengthless(head.status());
   put_kept(appender, fields, from, edits, [&](const Field& field) {
     return (field.hop && !(switches && field.id == Name::kUpgrade)) || (lengthless && field.id == Name::kContentLength);
   });
@@ -235,20 +235,26 @@ std::string_view reason_phrase(uint16_t status) {
   }
 }
 
-bool write_local_response(ring::Chain& out, ring::BufferPool& pool, const LocalResponse& response, Client client) {
-  const bool lengthless = response.status < 200 || response.status == 204;  // RFC 9110, section 8.6
-  std::string text = fmt::format("HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
-  const auto put = [&](std::string_view name, std::string_view value) {
-    fmt::format_to(std::back_inserter(text), "{}: {}\r\n", name, value);
-  };
+bool is_lengthless(uint16_t status) { return status < 200 || status == 204; }
+
+std::vector<FieldLine> fields_of(const LocalResponse& response) {
+  std::vector<FieldLine> fields;
   const auto put_own = [&](std::string_view name, std::string_view value) {
-    if (!value.empty() && !replaces(response.edits, name)) put(name, value);
+    if (!value.empty() && !replaces(response.edits, name)) fields.push_back({name, value});
   };
-  if (!response.body.empty() && !lengthless) put_own("content-type", "text/plain");
+  if (!response.body.empty() && !is_lengthless(response.status)) put_own("content-type", "text/plain");
   put_own("location", response.location);
   put_own("leat-reason", response.reason);
-  for (const FieldLine& line : response.edits.set) put(line.name, line.value);
-  for (const FieldLine& line : response.edits.add) put(line.name, line.value);
+  for (const FieldLine& line : response.edits.set) fields.push_back(line);
+  for (const FieldLine& line : response.edits.add) fields.push_back(line);
+  return fields;
+}
+
+bool write_local_response(ring::Chain& out, ring::BufferPool& pool, const LocalResponse& response, Client client) {
+  const bool lengthless = is_lengthless(response.status);
+  std::string text = fmt::format("HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
+  for (const FieldLine& line : fields_of(response))
+    fmt::format_to(std::back_inserter(text), "{}: {}\r\n", line.name, line.value);
   if (!lengthless) fmt::format_to(std::back_inserter(text), "content-length: {}\r\n", response.body.size());
   text += connection_line(Framing::kLength, client);
   text += "\r\n";

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "userspace-proxy/http1/head.h"
 #include "userspace-proxy/ring/buffer.h"
@@ -60,8 +61,12 @@ struct LocalResponse {
   bool bodiless = false;  // answers HEAD
   Edits edits = {};
 };
+// Its fields but for the length.
+std::vector<FieldLine> fields_of(const LocalResponse& response);
 [[nodiscard]] bool write_local_response(ring::Chain& out, ring::BufferPool& pool, const LocalResponse& response,
                                         Client client);
+// Its response never has a length (RFC 9110, section 8.6), nor a body.
+bool is_lengthless(uint16_t status);
 std::string_view reason_phrase(uint16_t status);  // "Not Found"; empty for an unknown one
 
 // `data` as one chunk; it is empty afterwards. An empty `data` writes nothing (an empty chunk would end the body).

@@ -229,6 +229,9 @@ struct CodecCallbacks {
   static int frame_sent(nghttp2_session* codec, const nghttp2_frame* frame, void* user) {
     Session& session = session_of(user);
     if (frame->hd.type == NGHTTP2_RST_STREAM) ++session.counters_.resets_sent;
+    if (starts_request(frame)) {
+      if (Stream* stream = stream_of(session, frame->hd.stream_id)) stream->left_ = true;
+    }
     // The codec has found a violation by itself, and ends the session.
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && !session.broken_)
       session.breach_ = Breach::kProtocol;

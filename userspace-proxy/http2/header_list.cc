@@ -62,7 +62,7 @@ void add_request(HeaderList& list, const http1::RequestHead& head, const http1::
 
 void add_response(HeaderList& list, const http1::ResponseHead& head, const http1::Edits& edits) {
   list.add(":status", head.status_text());
-  const bool lengthless = head.status() < 200 || head.status() == 204;  // RFC 9110, section 8.6
+  const bool lengthless = http1::is_lengthless(head.status());
   add_fields(list, head.fields(), edits,
              [&](const Field& field) { return lengthless && field.id == Name::kContentLength; });
 }

@@ -19,6 +19,8 @@ class MessageStream final : public Stream {
   // Client, from kResponse on, if fault() is kNone: the last head that came. An interim one that nobody has looked at
   // when the next one comes is lost: nobody needs to have seen it.
   [[nodiscard]] const http1::ResponseHead& response() const { return response_; }
+  // The same, for one who outlives the stream; here it is gone.
+  http1::ResponseHead take_response() { return std::move(response_); }
   // What is wrong with the peer's head.
   [[nodiscard]] http1::Fault fault() const { return fault_; }
   [[nodiscard]] bool head_ended() const { return head_ended_; }  // nothing followed the (last) head

@@ -142,7 +142,9 @@ Clock::time_point Session::next_deadline() const {
 void Session::abort(ResetCode code) {
   broken_ = true;
   for (size_t i = streams_.size(); i-- > 0;) {  // backwards: a released stream goes, and the last takes its place
-    if (!streams_[i]->closed_) closed_by_wire(*streams_[i], static_cast<uint32_t>(code));
+    Stream& stream = *streams_[i];
+    const bool unsent = role_ == Role::kClient && !stream.left_;
+    if (!stream.closed_) closed_by_wire(stream, static_cast<uint32_t>(unsent ? ResetCode::kRefusedStream : code));
   }
 }
 

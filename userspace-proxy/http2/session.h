@@ -60,7 +60,8 @@ class Session {
   Result<void> on_time(Clock::time_point now);
   [[nodiscard]] Clock::time_point next_deadline() const;
   [[nodiscard]] Clock::time_point heard() const { return heard_; }  // when bytes of the peer came last
-  // The transport broke or closed: every open stream gets kReset with `code`, and the session is finished.
+  // The transport broke or closed: every open stream gets kReset with `code`, or kRefusedStream where nothing of it has
+  // left, and the session is finished.
   void abort(ResetCode code);
 
   // ---- streams

@@ -82,6 +82,7 @@ class Stream {
   uint16_t events_ = 0;            // not yet delivered, a bit each by EventKind
   bool held_ : 1 = true;           // what is queued stays here
   bool head_whole_ : 1 = false;    // the peer's head: what follows it is a trailer section
+  bool left_ : 1 = false;          // as the client: our head has left, and the peer may act on it
   bool answered_ : 1 = false;      // as the server: our head is on its way
   bool dismissed_ : 1 = false;     // its owner hears no more of it
   bool deferred_ : 1 = false;      // the codec waits for us to have bytes

@@ -18,17 +18,19 @@ class Deadlines {
   void limit_request(std::chrono::milliseconds time) {
     if (time.count() > 0) request_time_ = request_time_.count() > 0 ? std::min(request_time_, time) : time;
   }
+  // The same as a point in time, that does not wait for the request to be whole: a gRPC call's own.
+  void limit_until(Clock::time_point deadline) { request_ = std::min(request_, deadline); }
   void limit_try(std::chrono::milliseconds time) { try_time_ = time; }
 
   void request_is_whole(Clock::time_point now) {
-    if (request_time_.count() > 0) request_ = now + request_time_;
+    if (request_time_.count() > 0) request_ = std::min(request_, now + request_time_);
     whole_ = true;
     begin_try(now);
   }
   void begin_try(Clock::time_point now) { try_ = whole_ && try_time_.count() > 0 ? now + try_time_ : kNever; }
   void response_has_begun() { try_ = kNever; }
 
-  [[nodiscard]] bool any() const { return request_time_.count() > 0 || try_time_.count() > 0; }
+  [[nodiscard]] bool any() const { return request_time_.count() > 0 || try_time_.count() > 0 || request_ != kNever; }
   [[nodiscard]] Clock::time_point next() const { return std::min(request_, try_); }
   [[nodiscard]] Clock::time_point request() const { return request_; }
 

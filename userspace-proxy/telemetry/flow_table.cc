@@ -27,6 +27,18 @@ const char* word(Security security) {
   return "-";
 }
 
+const char* word(SeenProtocol protocol) {
+  switch (protocol) {
+    case SeenProtocol::kHttp1:
+      return "http/1.1";
+    case SeenProtocol::kHttp2:
+      return "http/2";
+    case SeenProtocol::kTcp:
+      break;
+  }
+  return "tcp";
+}
+
 const char* word(Verdict verdict) {
   switch (verdict) {
     case Verdict::kOpen:
@@ -45,14 +57,22 @@ const char* word(Verdict verdict) {
 
 }  // namespace
 
-FlowRecord::FlowRecord(FlowTable& table, v1::FlowDirection flow_direction) : table_(table) {
+void FlowFacts::take_way_from(const FlowFacts& other) {
+  if (destination != other.destination) destination = other.destination;
+  if (peer != other.peer) peer = other.peer;
+  server = other.server;
+  path = other.path;
+  security = other.security;
+}
+
+FlowRecord::FlowRecord(FlowTable& table, v1::FlowDirection flow_direction) : table_(&table) {
   direction = flow_direction;
   opened_ms = unix_ms();
-  table_.opened(*this);
+  table_->opened(*this);
 }
 
 FlowRecord::~FlowRecord() {
-  if (verdict == Verdict::kOpen) close(Verdict::kFailed, Reason::kDrainDeadline);
+  if (table_ && verdict == Verdict::kOpen) close(Verdict::kFailed, Reason::kDrainDeadline);
 }
 
 void FlowRecord::close(Verdict end, Reason why) {
@@ -61,7 +81,7 @@ void FlowRecord::close(Verdict end, Reason why) {
   log::debug("{} {} -> {}: {}{}{}, {} B sent, {} B received", direction == v1::FLOW_OUTBOUND ? "outbound" : "inbound",
              client.text(), server.text(), word(end), why == Reason::kNone ? "" : ": ", sentence(why), bytes.a_to_b,
              bytes.b_to_a);
-  table_.closed(*this);
+  if (table_) table_->closed(*this);
 }
 
 void FlowRecord::close(const ring::RelayResult& result) {
@@ -156,7 +176,7 @@ v1::Flow FlowTable::describe(const FlowFacts& facts) const {
   flow.set_requested_port(facts.requested.port);
   flow.set_security(word(facts.security));
   if (facts.peer) flow.set_peer_identity(facts.peer->text);
-  flow.set_protocol(facts.protocol == SeenProtocol::kHttp1 ? "http/1.1" : "tcp");
+  flow.set_protocol(word(facts.protocol));
   flow.set_requests(facts.requests);
   flow.set_bytes_sent(facts.bytes.a_to_b);
   flow.set_bytes_received(facts.bytes.b_to_a);

@@ -24,7 +24,7 @@ struct PeerIdentity : RefCounted {
 };
 
 enum class Security : uint8_t { kNone, kMtls, kSameNode, kPlaintext };
-enum class SeenProtocol : uint8_t { kTcp, kHttp1 };
+enum class SeenProtocol : uint8_t { kTcp, kHttp1, kHttp2 };
 enum class Verdict : uint8_t { kOpen, kOk, kReset, kDenied, kFailed };
 
 struct FlowFacts {
@@ -46,6 +46,9 @@ struct FlowFacts {
   Reason reason = Reason::kNone;
   uint16_t attempts = 0;  // of the last request, where there are several
   uint32_t requests = 0;  // HTTP
+
+  // Says as `other` does to whom its bytes go, and how.
+  void take_way_from(const FlowFacts& other);
 };
 
 class FlowTable;
@@ -54,6 +57,8 @@ class FlowTable;
 class FlowRecord : public FlowFacts {
  public:
   FlowRecord(FlowTable& table, v1::FlowDirection flow_direction);
+  // A part of another flow, such as one request of a connection: no table knows it.
+  explicit FlowRecord(FlowFacts facts) : FlowFacts(std::move(facts)) {}
   FlowRecord(const FlowRecord&) = delete;
   FlowRecord& operator=(const FlowRecord&) = delete;
   ~FlowRecord();
@@ -64,7 +69,7 @@ class FlowRecord : public FlowFacts {
 
  private:
   friend class FlowTable;
-  FlowTable& table_;
+  FlowTable* table_ = nullptr;
   FlowRecord* next_ = nullptr;
   FlowRecord** back_ = nullptr;
 };

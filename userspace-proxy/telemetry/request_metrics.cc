@@ -52,6 +52,7 @@ size_t RequestMetrics::KeyHash::operator()(const Key& key) const {
   const auto address = [](const void* object) { return reinterpret_cast<uintptr_t>(object); };
   uint64_t hash = mix(address(key.source), address(key.destination));
   hash = mix(hash, address(key.service));
+  hash = mix(hash, key.call.grpc ? key.call.status.value_or(0xff) + 1 : 0);
   return mix(hash, uint64_t{key.code} << 32 | uint64_t{key.flags.bits()} << 8 | static_cast<uint64_t>(key.security));
 }
 
@@ -64,7 +65,8 @@ void RequestMetrics::record(const RequestFacts& request, Clock::time_point now) 
 }
 
 RequestMetrics::Series& RequestMetrics::series_of(const RequestFacts& request) {
-  const Key key{request.source, request.destination, request.service, request.security, request.flags, request.code};
+  const Key key{request.source, request.destination, request.service, request.security,
+                request.flags,  request.code,        request.call};
   if (const auto known = shortcuts_.find(key); known != shortcuts_.end()) return *known->second.series;
   Series& series = find_or_add(request);
   if (shortcuts_.size() == limits::kRequestShortcuts) shortcuts_.clear();
@@ -79,7 +81,8 @@ RequestMetrics::Series& RequestMetrics::find_or_add(const RequestFacts& request)
                 .service = request.service ? request.service->key : "",
                 .mtls = request.security == Security::kMtls,
                 .flags = request.flags,
-                .code = request.code};
+                .code = request.code,
+                .call = request.call};
   const auto known = series_.find(labels);
   if (known != series_.end()) return known->second;
   if (series_.size() == limits::kRequestSeries) return overflow_ ? *overflow_ : overflow_.emplace();
@@ -116,9 +119,9 @@ void RequestMetrics::append(const Text& labels, const Series& series, std::vecto
 
 RequestMetrics::Text RequestMetrics::text_of(const Labels& labels, std::string_view trust_domain) {
   Text text{{"reporter", "source"},
-            {"request_protocol", "http"},
+            {"request_protocol", labels.call.grpc ? "grpc" : "http"},
             {"response_code", std::to_string(labels.code)},
-            {"grpc_response_status", ""},
+            {"grpc_response_status", labels.call.status ? std::to_string(*labels.call.status) : ""},
             {"response_flags", words(labels.flags)},
             {"connection_security_policy", labels.mtls ? "mutual_tls" : "none"}};
   const auto add_peer = [&](std::string_view side, const Peer& peer) {

@@ -20,6 +20,14 @@
 
 namespace leat::proxy {
 
+// A request as gRPC sees it: whether it is a call at all, and the status that its client got, if it got one.
+struct Call {
+  bool grpc = false;
+  std::optional<uint8_t> status = std::nullopt;
+  auto operator<=>(const Call&) const = default;
+  bool operator==(const Call&) const = default;
+};
+
 // One request at its end. The objects are borrowed for the call.
 struct RequestFacts {
   const Workload* source = nullptr;       // never null
@@ -28,6 +36,7 @@ struct RequestFacts {
   Security security = Security::kNone;  // of the way to the destination
   ResponseFlags flags = ResponseFlag::kNone;
   uint16_t code = 0;                 // as the client got it; 0: it got none
+  Call call = {};                    // of gRPC
   std::chrono::nanoseconds took{0};  // from the request's first byte to the response's last
   uint64_t request_bytes = 0;        // bodies, without framing
   uint64_t response_bytes = 0;
@@ -69,6 +78,7 @@ class RequestMetrics {
     bool mtls;
     ResponseFlags flags;
     uint16_t code;
+    Call call;
     auto operator<=>(const Labels&) const = default;
   };
   struct Series {
@@ -83,6 +93,7 @@ class RequestMetrics {
     Security security;
     ResponseFlags flags;
     uint16_t code;
+    Call call;
     bool operator==(const Key&) const = default;
   };
   struct KeyHash {

@@ -104,7 +104,7 @@ TEST_CASE("only what is not declared is detected, and only where it is routed") 
   CHECK(protocol_of(Declared::kNothing, false) == v1::PROTOCOL_TCP);
   CHECK(protocol_of(Declared::kNothing, true) == v1::PROTOCOL_DETECT);
   CHECK(protocol_of(Declared::kHttp, false) == v1::PROTOCOL_HTTP);
-  CHECK(protocol_of(Declared::kHttp2, true) == v1::PROTOCOL_TCP);
+  CHECK(protocol_of(Declared::kHttp2, false) == v1::PROTOCOL_HTTP2);
   CHECK(protocol_of(Declared::kOpaque, true) == v1::PROTOCOL_TCP);
 }
 

@@ -345,8 +345,8 @@ TEST_CASE("what is no HTTP passes an HTTP port as it is") {
       const Server server(kNear.ip, 8080, echo);
       web.start();
       const UniqueFd client = web.connect();
-      send_all(client, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-      CHECK(read_some(client, 24) == "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+      send_all(client, "\x16\x03\x01 no HTTP");
+      CHECK(read_some(client, 11) == "\x16\x03\x01 no HTTP");
       CHECK(web.a.flows(true, false).at(0).protocol() == "tcp");
     }
     SUBCASE("detected: a server that speaks first") {

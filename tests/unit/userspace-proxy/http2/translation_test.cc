@@ -131,7 +131,7 @@ TEST_CASE("a response of HTTP/2 says in HTTP/1.1 where its body ends") {
         "HTTP/1.1 200 OK\r\na: b\r\ntransfer-encoding: chunked\r\n\r\n");
   CHECK(response_as_http1({{":status", "200"}}, {}, true) == "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
   CHECK(response_as_http1({{":status", "200"}}, {.head = true}, true) == "HTTP/1.1 200 OK\r\n\r\n");
-  CHECK(response_as_http1({{":status", "204"}}, {}, true) == "HTTP/1.1 204 \r\n\r\n");
+  CHECK(response_as_http1({{":status", "204"}}, {}, true) == "HTTP/1.1 204 No Content\r\n\r\n");
   CHECK(response_as_http1({{":status", "404"}, {"content-length", "3"}}, {}, false) ==
         "HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\n\r\n");
 }
