@@ -156,6 +156,7 @@ void Answers::pods(ApiServer::Reply reply) {
 void Answers::services(const ApiServer::Reply& reply) {
   v1::ApiReply out;
   *out.mutable_mesh() = parts_.reconciler.mesh();
+  for (const v1::RouteStatus& status : parts_.reconciler.route_statuses()) *out.add_route_statuses() = status;
   reply(std::move(out));
 }
 

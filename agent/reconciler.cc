@@ -59,6 +59,7 @@ void Reconciler::start() {
   if (changed) mesh_ = std::move(compiled.mesh);
   plan_ = std::move(compiled.plan);
   local_pods_ = std::move(compiled.local_pods);
+  route_statuses_ = std::move(compiled.route_statuses);
   note_findings(compiled.findings);
 
   // In its first turn an agent does not know what the proxies of its former life act on; they keep their last model,

@@ -62,6 +62,7 @@ class Reconciler {
   [[nodiscard]] uint64_t generation() const { return generation_; }
   [[nodiscard]] std::chrono::system_clock::time_point published() const { return published_; }
   [[nodiscard]] const std::vector<v1::Finding>& findings() const { return findings_; }
+  [[nodiscard]] const std::vector<v1::RouteStatus>& route_statuses() const { return route_statuses_; }
   [[nodiscard]] const std::map<std::string, PodState>& pods() const { return pods_; }  // by uid
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }       // what capture degraded
   [[nodiscard]] const EditLatency& latency() const { return latency_; }
@@ -91,6 +92,7 @@ class Reconciler {
   EventLoop::TimerId ack_timer_ = 0;
   EventLoop::TimerId retry_timer_ = 0;
   std::vector<v1::Finding> findings_;
+  std::vector<v1::RouteStatus> route_statuses_;
   std::set<std::string> logged_;  // findings and failures that have been logged and still stand
   std::map<std::string, PodState> pods_;
   std::vector<std::string> notes_;

@@ -37,6 +37,7 @@ struct Options {
   bool closed = false;
   bool follow = false;
   bool client_only = false;
+  bool statuses = false;
   std::vector<std::string> files;
   std::string shell;
   std::string config;
@@ -183,7 +184,7 @@ int run_services(const Options& options) {
 int run_routes(const Options& options) {
   v1::ApiRequest request;
   request.mutable_services();
-  return show(options, request, routes_view);
+  return show(options, request, options.statuses ? route_statuses_view : routes_view);
 }
 
 int run_certificates(const Options& options) {
@@ -283,9 +284,13 @@ int run(int argc, char** argv) {
                  [&] { return run_pods(options); }));
   add_output(add("services", "leat services", "Services in the mesh and their endpoints.",
                  [&] { return run_services(options); }));
-  add_output(add("routes", "leat routes -o wide",
-                 "HTTP routes: what they take, where they lead by which share, and the line that each comes from.",
-                 [&] { return run_routes(options); }));
+  CLI::App* routes =
+      add("routes", "leat routes -o wide",
+          "HTTP routes: what they take, where they lead by which share, and the line that each comes from.",
+          [&] { return run_routes(options); });
+  routes->add_flag("--status", options.statuses,
+                   "instead: whether each Gateway API route is accepted, parent by parent");
+  add_output(routes);
   add_output(
       add("certs", "leat certs", "Certificates of this node's workloads.", [&] { return run_certificates(options); }));
   add_output(add("check", "leat check && echo healthy",

@@ -131,6 +131,9 @@ std::vector<std::string> action_texts(const v1::HttpRoute& route) {
   if (fault.delay_percent() > 0)
     texts.push_back(fmt::format("delay {:.3g}% by {} ms", fault.delay_percent(), fault.delay_ms()));
   if (fault.abort_percent() > 0) texts.push_back(fmt::format("abort {:.3g}%", fault.abort_percent()));
+  if (route.has_cors()) texts.push_back("CORS");
+  for (const v1::Mirror& mirror : route.mirrors())
+    texts.push_back(fmt::format("mirror {:.3g}% to {}", mirror.percent(), destination_text(mirror.destination())));
   for (const std::string& text : edit_texts(route.headers())) texts.push_back(text);
   for (const v1::RouteDestination& to : route.destinations()) {
     for (const std::string& text : edit_texts(to.headers()))
@@ -176,7 +179,9 @@ Row route_row(const v1::Service& service, const v1::RouteTable& table, const v1:
   for (const v1::RouteDestination& to : route.destinations()) {
     destinations.push_back(fmt::format("{} {:.3g}%", destination_text(to), share_of(to, route)));
     const std::string problem = problem_of(to, services);
-    if (!problem.empty()) problems.push_back(fmt::format("{}: {}, answered with 503", destination_text(to), problem));
+    if (!problem.empty())
+      problems.push_back(fmt::format("{}: {}, answered with {}", destination_text(to), problem,
+                                     to.missing_status() == 0 ? 503 : to.missing_status()));
   }
   const std::vector<std::string> matches = match_texts(route);
   const std::vector<std::string> actions = action_texts(route);
@@ -194,6 +199,32 @@ Row route_row(const v1::Service& service, const v1::RouteTable& table, const v1:
 }
 
 }  // namespace
+
+View route_statuses_view(const v1::ApiReply& reply, bool) {
+  View view{Table({"NAMESPACE", "ROUTE", "PARENT", "ACCEPTED", "RESOLVED REFS"}), Json::array()};
+  for (const v1::RouteStatus& status : reply.route_statuses()) {
+    const v1::Origin& route = status.route();
+    Row row{{route.namespace_(), fmt::format("{} {}", route.kind(), route.name()), status.parent()}, ""};
+    Json conditions = Json::array();
+    for (const v1::Condition& one : status.conditions()) {
+      row.cells.emplace_back(one.holds() ? "yes" : "no: " + one.reason(), one.holds() ? Colour::kGreen : Colour::kRed);
+      if (!one.holds()) row.note += (row.note.empty() ? "" : "; ") + one.message();
+      conditions.push_back({{"type", one.type()},
+                            {"status", one.holds() ? "True" : "False"},
+                            {"reason", one.reason()},
+                            {"message", one.message()}});
+    }
+    view.table.add(std::move(row));
+    view.list.push_back({{"kind", route.kind()},
+                         {"namespace", route.namespace_()},
+                         {"name", route.name()},
+                         {"file", route.file()},
+                         {"line", route.line()},
+                         {"parent", status.parent()},
+                         {"conditions", std::move(conditions)}});
+  }
+  return view;
+}
 
 View routes_view(const v1::ApiReply& reply, bool wide) {
   Services services;

@@ -6,5 +6,7 @@
 namespace leat::cli {
 
 View routes_view(const v1::ApiReply& reply, bool wide);
+// What became of each Gateway API route at each of its parents.
+View route_statuses_view(const v1::ApiReply& reply, bool wide);
 
 }  // namespace leat::cli

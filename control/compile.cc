@@ -9,6 +9,7 @@
 #include "control/destination_rule.h"
 #include "control/endpoints.h"
 #include "control/findings.h"
+#include "control/gateway_routes.h"
 #include "control/locality.h"
 #include "control/network_policy.h"
 #include "control/peer_authentication.h"
@@ -32,8 +33,10 @@ class Compilation {
         held_before_(held),
         places_(objects, node),
         pods_(objects, result_.findings),
-        rules_(objects, result_.findings),
-        routing_(objects, rules_, result_.findings) {}
+        services_(objects, result_.findings),
+        rules_(objects, services_, result_.findings),
+        routing_(objects, services_, rules_, result_.findings),
+        gateway_routing_(objects, result_.findings) {}
 
   CompiledMesh run() {
     read_settings();
@@ -44,6 +47,7 @@ class Compilation {
     retire_aliases();
     list_local_pods();
     sort_result();
+    result_.route_statuses = gateway_routing_.statuses();
     return std::move(result_);
   }
 
@@ -157,9 +161,18 @@ class Compilation {
       });
       // Requests to a routed Service are the proxy's work wherever its endpoints are. What a route leads to must be
       // known too, and stays out of the way of who connects to it by itself.
-      const bool reached = in_mesh || routing_.routes(service);
-      if (reached || routing_.leads_to(name)) add_service(service, endpoints, reached);
+      const bool reached = in_mesh || is_routed(service);
+      if (reached || routing_.leads_to(name) || gateway_routing_.leads_to(name))
+        add_service(service, endpoints, reached);
     }
+    for (const ServiceRegistry::External& external : services_.externals()) {
+      const ServiceEndpoints endpoints = ServiceRegistry::endpoints_of(external, pods_, result_.findings);
+      add_service(external.service, endpoints, /*reached=*/true);
+    }
+  }
+
+  [[nodiscard]] bool is_routed(const Service& service) const {
+    return routing_.routes(service) || gateway_routing_.routes(service);
   }
 
   // `reached`: connections to its addresses are captured.
@@ -168,7 +181,7 @@ class Compilation {
     model.set_namespace_(service.meta.name.ns);
     model.set_name(service.meta.name.name);
     model.set_headless(service.headless);
-    const bool routed = routing_.routes(service);
+    const bool routed = is_routed(service);
     for (const ServicePortSpec& port : service.ports) {
       v1::ServicePort& entry = *model.add_ports();
       entry.set_port(port.port);
@@ -181,7 +194,7 @@ class Compilation {
       entry.set_address(address.wire());
       if (endpoint.pod != nullptr) entry.set_workload_uid(endpoint.pod->uid);
       entry.set_ready(endpoint.ready);
-      entry.set_weight(1);
+      entry.set_weight(endpoint.weight);
       for (const auto& [service_port, target_port] : endpoint.ports) {
         v1::EndpointPort& port = *entry.add_ports();
         port.set_service_port(service_port);
@@ -192,6 +205,7 @@ class Compilation {
     if (rule != nullptr) add_subsets(*rule, endpoints, model, result_.findings);
     add_policies(service, rule, endpoints, places_, model, result_.findings);
     routing_.add_tables(service, model, result_.findings);
+    gateway_routing_.add_tables(service, model, result_.findings);
     if (!reached) return;
     for (const IpAddress& vip : service.vips) {
       if (!claim_vip(service, vip)) continue;
@@ -294,7 +308,12 @@ class Compilation {
     v1::Mesh& mesh = result_.mesh;
     std::ranges::sort(*mesh.mutable_workloads(), {},
                       [](const auto& workload) -> const std::string& { return workload.uid(); });
-    std::ranges::sort(*mesh.mutable_aliases(), {}, &v1::Alias::id);  // services are in the order of their names already
+    std::ranges::sort(*mesh.mutable_aliases(), {}, &v1::Alias::id);
+    if (!services_.externals().empty()) {  // others are in the order of their names already
+      std::ranges::sort(*mesh.mutable_services(), {}, [](const v1::Service& service) {
+        return std::pair<std::string_view, std::string_view>(service.namespace_(), service.name());
+      });
+    }
     std::ranges::sort(result_.plan.pods, {}, &PlannedPod::uid);
     std::ranges::sort(result_.plan.aliases, {}, &PlannedAlias::id);
     std::ranges::sort(result_.plan.services, {},
@@ -309,8 +328,10 @@ class Compilation {
   CompiledMesh result_;
   Places places_;
   PodTable pods_;
+  ServiceRegistry services_;
   DestinationRules rules_;
   VirtualServices routing_;
+  GatewayRoutes gateway_routing_;
   std::unordered_map<std::string, uint32_t> slots_;  // of local captured pods, by uid
   std::unordered_map<IpAddress, Name> vip_owners_;
   std::vector<AliasKey> held_;

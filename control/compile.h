@@ -81,6 +81,7 @@ struct CompiledMesh {
   CapturePlan plan;
   std::vector<LocalPod> local_pods;   // by namespace and name
   std::vector<v1::Finding> findings;  // by file and line
+  std::vector<v1::RouteStatus> route_statuses;  // of Gateway API routes: by kind, namespace and name
 };
 
 // The ids that must stay the same from one compilation to the next, and over restarts of the agent.

@@ -6,7 +6,7 @@
 
 namespace leat::control {
 
-DestinationRules::DestinationRules(const ObjectSet& objects, Findings& findings) {
+DestinationRules::DestinationRules(const ObjectSet& objects, const ServiceRegistry& services, Findings& findings) {
   std::vector<const DestinationRule*> rules;
   for (const auto& [name, rule] : objects.all<DestinationRule>()) rules.push_back(&rule);
   std::ranges::sort(rules, [](const auto* left, const auto* right) { return is_older(left->meta, right->meta); });
@@ -30,12 +30,13 @@ DestinationRules::DestinationRules(const ObjectSet& objects, Findings& findings)
       }
       continue;
     }
-    if (!host.service() || objects.find<Service>(*host.service()) == nullptr) {
+    const Service* service = services.find(host);
+    if (service == nullptr) {
       findings.push_back(finding_on(Severity::kWarning, *rule, "spec.host",
                                     fmt::format("has no effect: no Service has the name '{}'", rule->host)));
       continue;
     }
-    const auto [winner, first] = by_service_.emplace(*host.service(), rule);
+    const auto [winner, first] = by_service_.emplace(service->meta.name, rule);
     if (first) continue;
     const std::string& home = winner->first.ns;
     if (rule->meta.name.ns == home && winner->second->meta.name.ns != home) std::swap(rule, winner->second);

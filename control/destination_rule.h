@@ -8,6 +8,7 @@
 #include "control/findings.h"
 #include "control/hosts.h"
 #include "control/objects.h"
+#include "control/service_registry.h"
 
 namespace leat::control {
 
@@ -15,7 +16,7 @@ class DestinationRules {
  public:
   // Of several rules for one host the one in the Service's own namespace holds, then the oldest; the others are
   // findings.
-  DestinationRules(const ObjectSet& objects, Findings& findings);
+  DestinationRules(const ObjectSet& objects, const ServiceRegistry& services, Findings& findings);
 
   // The rule that names the Service, else the one with the longest wildcard; null: none.
   [[nodiscard]] const DestinationRule* of(const Name& service) const;

@@ -16,8 +16,8 @@ constexpr std::string_view kClusterDomain = "svc.cluster.local";
 
 std::string full_host(const Name& service) { return fmt::format("{}.{}.{}", service.name, service.ns, kClusterDomain); }
 
-Host::Host(std::string_view text, const std::string& ns) {
-  const std::string host = lower_case(std::string(text));
+Host::Host(std::string_view text, const std::string& ns) : text_(lower_case(std::string(text))) {
+  const std::string& host = text_;
   if (host.starts_with('*')) {
     suffix_ = host.size() == 1 ? "." : host.substr(1);
     return;

@@ -21,6 +21,7 @@ class Host {
 
   // The one Service that is named, which may not exist; nothing for a wildcard and for a host outside the cluster.
   [[nodiscard]] const std::optional<Name>& service() const { return service_; }
+  [[nodiscard]] const std::string& text() const { return text_; }  // in lower case
   [[nodiscard]] bool is_wildcard() const { return !suffix_.empty(); }
   [[nodiscard]] bool is_everything() const { return suffix_ == "."; }
   [[nodiscard]] bool covers(const Name& service) const;
@@ -29,6 +30,7 @@ class Host {
   bool operator==(const Host&) const = default;
 
  private:
+  std::string text_;
   std::optional<Name> service_;
   std::string suffix_;  // of a wildcard: what follows the star, "." for a bare star
 };

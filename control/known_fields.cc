@@ -10,8 +10,8 @@
 namespace leat::control {
 namespace {
 
-// One mapping of a kind: where it stands ("[]": any element of a list, "*": any key, "**" at the front: anywhere) and the
-// fields it may have, separated by spaces. A mapping that has no level here is not looked into.
+// One mapping of a kind: where it stands ("[]": any element of a list, "*": any key, "**" at the front: anywhere) and
+// the fields it may have, separated by spaces. A mapping that has no level here is not looked into.
 struct Level {
   std::string_view path;
   std::string_view fields;
@@ -117,8 +117,12 @@ constexpr std::string_view kHeaderEdits = "add remove set";
 constexpr Level kVirtualService[] = {
     {"", kTop},
     {"spec", "exportTo gateways hosts http", "tcp tls"},
-    {"spec.http[]", "directResponse fault headers match name redirect retries rewrite route timeout",
-     "corsPolicy delegate mirror mirrorPercent mirrorPercentage mirrors"},
+    {"spec.http[]", "delegate directResponse fault headers match name redirect retries rewrite route timeout",
+     "corsPolicy mirror mirrorPercent mirrorPercentage mirrors"},
+    {"spec.http[].corsPolicy",
+     "allowCredentials allowHeaders allowMethods allowOrigin allowOrigins exposeHeaders maxAge unmatchedPreflights"},
+    {"spec.http[].corsPolicy.allowOrigins[]", kTextMatch},
+    {"spec.http[].delegate", "name namespace"},
     {"spec.http[].directResponse", "body status"},
     {"spec.http[].directResponse.body", "bytes string"},
     {"spec.http[].fault", "abort delay"},
@@ -133,6 +137,13 @@ constexpr Level kVirtualService[] = {
     {"spec.http[].headers.response", kHeaderEdits},
     {"spec.http[].headers.response.add", kAnyKey},
     {"spec.http[].headers.response.set", kAnyKey},
+    {"spec.http[].mirror", "host port subset"},
+    {"spec.http[].mirror.port", "number"},
+    {"spec.http[].mirrorPercentage", "value"},
+    {"spec.http[].mirrors[]", "destination percentage"},
+    {"spec.http[].mirrors[].destination", "host port subset"},
+    {"spec.http[].mirrors[].destination.port", "number"},
+    {"spec.http[].mirrors[].percentage", "value"},
     {"spec.http[].redirect", "authority derivePort port prefixRewrite redirectCode scheme uri"},
     {"spec.http[].retries", kRetries},
     {"spec.http[].rewrite", "authority uri uriRegexRewrite"},
@@ -200,6 +211,88 @@ constexpr Level kDestinationRule[] = {
      "caCertificates caCrl clientCertificate credentialName insecureSkipVerify privateKey sni subjectAltNames"},
 };
 
+constexpr Level kServiceEntry[] = {
+    {"", kTop},
+    {"spec", "addresses endpoints hosts ports resolution workloadSelector", "exportTo location subjectAltNames"},
+    {"spec.endpoints[]", "address ports weight", "labels locality network serviceAccount"},
+    {"spec.endpoints[].ports", kAnyKey},
+    {"spec.ports[]", "name number protocol targetPort"},
+    {"spec.workloadSelector", "labels"},
+    {"spec.workloadSelector.labels", kAnyKey},
+};
+
+constexpr std::string_view kParentRef = "group kind name namespace port";
+constexpr std::string_view kBackendRef = "filters group kind name namespace port weight";
+constexpr std::string_view kNamedText = "name type value";
+constexpr std::string_view kNamedLine = "name value";
+constexpr std::string_view kModifier = "add remove set";
+constexpr std::string_view kModifierFilter = "requestHeaderModifier responseHeaderModifier type";
+constexpr std::string_view kPathModifier = "replaceFullPath replacePrefixMatch type";
+
+constexpr Level kHttpRoute[] = {
+    {"", kTop},
+    {"spec", "hostnames parentRefs rules", "useDefaultGateways"},
+    {"spec.parentRefs[]", kParentRef, "sectionName"},
+    {"spec.rules[]", "backendRefs filters matches name retry timeouts", "sessionPersistence"},
+    {"spec.rules[].backendRefs[]", kBackendRef},
+    {"spec.rules[].backendRefs[].filters[]", kModifierFilter,
+     "cors extensionRef externalAuth requestMirror requestRedirect urlRewrite"},
+    {"spec.rules[].backendRefs[].filters[].requestHeaderModifier", kModifier},
+    {"spec.rules[].backendRefs[].filters[].requestHeaderModifier.add[]", kNamedLine},
+    {"spec.rules[].backendRefs[].filters[].requestHeaderModifier.set[]", kNamedLine},
+    {"spec.rules[].backendRefs[].filters[].responseHeaderModifier", kModifier},
+    {"spec.rules[].backendRefs[].filters[].responseHeaderModifier.add[]", kNamedLine},
+    {"spec.rules[].backendRefs[].filters[].responseHeaderModifier.set[]", kNamedLine},
+    {"spec.rules[].filters[]",
+     "cors extensionRef externalAuth requestHeaderModifier requestMirror requestRedirect responseHeaderModifier type "
+     "urlRewrite"},
+    {"spec.rules[].filters[].cors", "allowCredentials allowHeaders allowMethods allowOrigins exposeHeaders maxAge"},
+    {"spec.rules[].filters[].requestHeaderModifier", kModifier},
+    {"spec.rules[].filters[].requestHeaderModifier.add[]", kNamedLine},
+    {"spec.rules[].filters[].requestHeaderModifier.set[]", kNamedLine},
+    {"spec.rules[].filters[].responseHeaderModifier", kModifier},
+    {"spec.rules[].filters[].responseHeaderModifier.add[]", kNamedLine},
+    {"spec.rules[].filters[].responseHeaderModifier.set[]", kNamedLine},
+    {"spec.rules[].filters[].requestMirror", "backendRef fraction percent"},
+    {"spec.rules[].filters[].requestMirror.backendRef", "group kind name namespace port"},
+    {"spec.rules[].filters[].requestMirror.fraction", "denominator numerator"},
+    {"spec.rules[].filters[].requestRedirect", "hostname path port scheme statusCode"},
+    {"spec.rules[].filters[].requestRedirect.path", kPathModifier},
+    {"spec.rules[].filters[].urlRewrite", "hostname path"},
+    {"spec.rules[].filters[].urlRewrite.path", kPathModifier},
+    {"spec.rules[].matches[]", "headers method path queryParams"},
+    {"spec.rules[].matches[].headers[]", kNamedText},
+    {"spec.rules[].matches[].path", "type value"},
+    {"spec.rules[].matches[].queryParams[]", kNamedText},
+    {"spec.rules[].retry", "attempts backoff codes"},
+    {"spec.rules[].timeouts", "backendRequest request"},
+};
+
+constexpr Level kGrpcRoute[] = {
+    {"", kTop},
+    {"spec", "hostnames parentRefs rules", "useDefaultGateways"},
+    {"spec.parentRefs[]", kParentRef, "sectionName"},
+    {"spec.rules[]", "backendRefs filters matches name", "sessionPersistence"},
+    {"spec.rules[].backendRefs[]", kBackendRef},
+    {"spec.rules[].filters[]", "extensionRef requestHeaderModifier requestMirror responseHeaderModifier type"},
+    {"spec.rules[].filters[].requestHeaderModifier", kModifier},
+    {"spec.rules[].filters[].requestHeaderModifier.add[]", kNamedLine},
+    {"spec.rules[].filters[].requestHeaderModifier.set[]", kNamedLine},
+    {"spec.rules[].filters[].responseHeaderModifier", kModifier},
+    {"spec.rules[].filters[].responseHeaderModifier.add[]", kNamedLine},
+    {"spec.rules[].filters[].responseHeaderModifier.set[]", kNamedLine},
+    {"spec.rules[].matches[]", "headers method"},
+    {"spec.rules[].matches[].headers[]", kNamedText},
+    {"spec.rules[].matches[].method", "method service type"},
+};
+
+constexpr Level kReferenceGrant[] = {
+    {"", kTop},
+    {"spec", "from to"},
+    {"spec.from[]", "group kind namespace"},
+    {"spec.to[]", "group kind name"},
+};
+
 constexpr std::string_view kLabelSelector = "matchExpressions matchLabels";
 constexpr std::string_view kLabelExpression = "key operator values";
 constexpr std::string_view kPolicyPort = "endPort port protocol";
@@ -255,6 +348,10 @@ constexpr KindLevels kKinds[] = {
     {PeerAuthentication::kKind, kPeerAuthentication},
     {VirtualService::kKind, kVirtualService},
     {DestinationRule::kKind, kDestinationRule},
+    {ServiceEntry::kKind, kServiceEntry},
+    {GatewayHttpRoute::kKind, kHttpRoute},
+    {GatewayGrpcRoute::kKind, kGrpcRoute},
+    {ReferenceGrant::kKind, kReferenceGrant},
     {NetworkPolicy::kKind, kNetworkPolicy},
     {Mesh::kKind, kMesh},
 };

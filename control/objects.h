@@ -160,11 +160,19 @@ struct RouteDestination {
   Place place;
 };
 
+// Copies of a share of the requests go there too.
+struct MirrorSpec {
+  RouteDestination to;
+  double percent = 100;
+};
+
 struct HttpRoute {
   std::string name;
-  std::vector<v1::RouteMatch> matches;  // none: every request
+  std::vector<v1::RouteMatch> matches;         // none: every request
   std::vector<RouteDestination> destinations;  // none where `actions` answer
-  v1::HttpRoute actions;                       // all but its name, matches, destinations and origin
+  std::vector<MirrorSpec> mirrors;
+  v1::HttpRoute actions;         // all but its name, matches, destinations, mirrors and origin
+  std::optional<Name> delegate;  // the VirtualService whose entries stand here instead
   Place place;
 };
 
@@ -176,10 +184,83 @@ struct RouteHost {
 struct VirtualService {
   static constexpr std::string_view kKind = "VirtualService";
   Meta meta;
-  std::vector<RouteHost> hosts;
+  std::vector<RouteHost> hosts;                        // none: others may delegate to it
   bool in_mesh = true;                                 // it holds for clients in the mesh, not (only) for gateways
   std::optional<std::vector<std::string>> visible_to;  // namespaces, ascending; absent: all
   std::vector<HttpRoute> http;
+};
+
+// What a Gateway API route names: another object, of a group and kind that may be none of Leat's.
+struct ObjectRef {
+  std::string group;
+  std::string kind;
+  Name name;
+  uint16_t port = 0;  // 0: not given
+  Place place;
+};
+
+struct BackendRef {
+  ObjectRef to;
+  uint32_t weight = 1;
+  v1::HeaderEdits headers;
+};
+
+struct GatewayRule {
+  std::string name;
+  std::vector<v1::RouteMatch> matches;  // one at least
+  std::vector<BackendRef> backends;
+  std::vector<std::pair<BackendRef, double>> mirrors;  // and their percentage
+  v1::HttpRoute actions;                               // all but its name, matches, destinations, mirrors and origin
+  Place place;
+};
+
+// What HTTPRoute and GRPCRoute have in common once they are read.
+struct GatewayRouteSpec {
+  std::vector<ObjectRef> parents;
+  std::vector<GatewayRule> rules;
+};
+
+struct GatewayHttpRoute {
+  static constexpr std::string_view kKind = "HTTPRoute";
+  Meta meta;
+  GatewayRouteSpec spec;
+};
+
+struct GatewayGrpcRoute {
+  static constexpr std::string_view kKind = "GRPCRoute";
+  Meta meta;
+  GatewayRouteSpec spec;
+};
+
+// Lets routes of other namespaces lead to Services of its own.
+struct ReferenceGrant {
+  static constexpr std::string_view kKind = "ReferenceGrant";
+  struct From {
+    std::string kind;
+    std::string ns;
+  };
+  Meta meta;
+  std::vector<From> from;
+  std::optional<std::vector<std::string>> services;  // absent: all
+};
+
+struct ServiceEntryEndpoint {
+  IpAddress address;
+  std::map<std::string, uint16_t> ports;  // by name; others are the entry's
+  uint32_t weight = 1;
+};
+
+// A Service that Kubernetes knows nothing of.
+struct ServiceEntry {
+  static constexpr std::string_view kKind = "ServiceEntry";
+  Meta meta;
+  std::vector<std::string> hosts;  // in lower case, without wildcards
+  std::vector<IpAddress> addresses;
+  std::vector<ServicePortSpec> ports;
+  std::string resolution;
+  std::vector<ServiceEntryEndpoint> endpoints;
+  Labels workloads;  // pods of its namespace, instead of `endpoints`; empty: none
+  Place place;       // of `resolution`
 };
 
 struct SubsetSpec {
@@ -246,8 +327,9 @@ struct Mesh {
   v1::MeshSettings settings;  // whole: what the object leaves out has its default
 };
 
-using Object = std::variant<Namespace, Node, Pod, Service, EndpointSlice, PeerAuthentication, VirtualService,
-                            DestinationRule, NetworkPolicy, Mesh>;
+using Object =
+    std::variant<Namespace, Node, Pod, Service, EndpointSlice, PeerAuthentication, VirtualService, DestinationRule,
+                 ServiceEntry, GatewayHttpRoute, GatewayGrpcRoute, ReferenceGrant, NetworkPolicy, Mesh>;
 
 inline const Meta& meta_of(const Object& object) {
   return std::visit([](const auto& some) -> const Meta& { return some.meta; }, object);
@@ -286,7 +368,9 @@ class ObjectSet {
  private:
   std::tuple<std::map<Name, Namespace>, std::map<Name, Node>, std::map<Name, Pod>, std::map<Name, Service>,
              std::map<Name, EndpointSlice>, std::map<Name, PeerAuthentication>, std::map<Name, VirtualService>,
-             std::map<Name, DestinationRule>, std::map<Name, NetworkPolicy>, std::map<Name, Mesh>>
+             std::map<Name, DestinationRule>, std::map<Name, ServiceEntry>, std::map<Name, GatewayHttpRoute>,
+             std::map<Name, GatewayGrpcRoute>, std::map<Name, ReferenceGrant>, std::map<Name, NetworkPolicy>,
+             std::map<Name, Mesh>>
       kinds_;
 };
 

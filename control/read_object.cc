@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 
 #include "control/read_destination_rule.h"
+#include "control/read_gateway_route.h"
 #include "control/read_network_policy.h"
 #include "control/read_retries.h"
+#include "control/read_service_entry.h"
 #include "control/read_virtual_service.h"
 #include "control/settings.h"
 
@@ -303,6 +305,11 @@ constexpr Reader kReaders[] = {
     {PeerAuthentication::kKind, "security.istio.io/v1 security.istio.io/v1beta1", false, read_peer_authentication},
     {VirtualService::kKind, kIstioNetworking, false, read_virtual_service},
     {DestinationRule::kKind, kIstioNetworking, false, read_destination_rule},
+    {ServiceEntry::kKind, kIstioNetworking, false, read_service_entry},
+    {GatewayHttpRoute::kKind, "gateway.networking.k8s.io/v1 gateway.networking.k8s.io/v1beta1", false, read_http_route},
+    {GatewayGrpcRoute::kKind, "gateway.networking.k8s.io/v1", false, read_grpc_route},
+    {ReferenceGrant::kKind, "gateway.networking.k8s.io/v1 gateway.networking.k8s.io/v1beta1", false,
+     read_reference_grant},
     {NetworkPolicy::kKind, "networking.k8s.io/v1", false, read_network_policy},
     {Mesh::kKind, "leat.dev/v1alpha1", true, read_mesh},
 };

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "common/regex.h"
+#include "control/read_cors.h"
 #include "control/read_retries.h"
 #include "control/text.h"
 
@@ -18,12 +19,6 @@ namespace {
 constexpr size_t kMaxBodyBytes = 64 * 1024;
 
 bool is_visible(char letter) { return letter > ' ' && letter < 0x7f; }
-
-bool is_token(std::string_view text) {
-  constexpr std::string_view kSeparators = "\"(),/:;<=>?@[\\]{}";
-  return !text.empty() &&
-         std::ranges::all_of(text, [&](char letter) { return is_visible(letter) && !kSeparators.contains(letter); });
-}
 
 // A host with or without a port, as a Host header has it.
 bool is_authority(const Field& place, std::string_view text) {
@@ -240,6 +235,12 @@ void read_fault(const Field& field, v1::HttpRoute& route) {
 
 }  // namespace
 
+bool is_token(std::string_view text) {
+  constexpr std::string_view kSeparators = "\"(),/:;<=>?@[\\]{}";
+  return !text.empty() &&
+         std::ranges::all_of(text, [&](char letter) { return is_visible(letter) && !kSeparators.contains(letter); });
+}
+
 bool may_edit_header(const Field& place, std::string_view name) {
   constexpr std::array<std::string_view, 12> kOfTheHop = {"connection",
                                                           "content-length",
@@ -317,6 +318,7 @@ void read_actions(const Field& entry, v1::HttpRoute& route) {
   }
   read_redirect(entry["redirect"], route);
   read_fault(entry["fault"], route);
+  if (entry["corsPolicy"].present()) *route.mutable_cors() = read_cors(entry["corsPolicy"]);
   route.set_timeout_ms(entry["timeout"].duration_ms().value_or(0));
   if (entry["retries"].present()) *route.mutable_retries() = read_retries(entry["retries"]);
 }

@@ -15,7 +15,9 @@ void read_actions(const Field& entry, v1::HttpRoute& route);
 // Istio's `headers`, of a route or of one destination.
 void read_header_edits(const Field& headers, v1::HeaderEdits& edits);
 
-// For the readers of other kinds of routes. A finding says what is wrong with a field that is not such a thing.
+// For the readers of other kinds of routes.
+bool is_token(std::string_view text);  // a method, a name of a header
+// A finding says what is wrong with a field that is not such a thing.
 bool may_edit_header(const Field& place, std::string_view name);
 bool is_header_value(const Field& place, std::string_view value);
 bool is_path(const Field& place, std::string_view path, bool with_query);

@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "common/regex.h"
 #include "control/read_route_actions.h"
+#include "control/read_text_match.h"
 #include "control/text.h"
 
 namespace leat::control {
@@ -22,25 +22,6 @@ bool names_mesh(const std::vector<Field>& gateways) {
 }
 
 // ---- match
-
-// What a condition without a text means.
-enum class Empty : uint8_t { kPresent, kWrong };
-
-void read_text_match(const Field& field, Empty empty, v1::StringMatch& match) {
-  const auto entries = field.entries();
-  if (entries.empty() && empty == Empty::kPresent && (!field.present() || field.is_map())) return;
-  if (entries.size() != 1) return field.error("must be one of exact, prefix and regex");
-  const auto& [kind, value] = entries.front();
-  const auto text = value.text();
-  if (!text) return value.error("must be a text");
-  if (kind == "exact") return match.set_exact(*text);
-  if (kind == "prefix") return match.set_prefix(*text);
-  if (kind != "regex") return field.error("must be one of exact, prefix and regex");
-  if (*text == "*" && empty == Empty::kPresent) return;  // Istio's word for any value
-  const auto regex = Regex::compile(*text);
-  if (!regex) return value.error(fmt::format("no regular expression (RE2): {}", regex.error().message));
-  match.set_regex(*text);
-}
 
 using NamedMatches = google::protobuf::RepeatedPtrField<v1::NamedMatch>;
 
@@ -155,6 +136,35 @@ void settle_weights(const Field& list, const std::vector<Field>& items,
   }
 }
 
+RouteDestination read_destination(const Field& destination) {
+  return {.host = destination["host"].text_or(),
+          .subset = destination["subset"].text_or(),
+          .port = destination["port"]["number"].port().value_or(0),
+          .place = {destination.path(), destination.line()}};
+}
+
+void read_mirror(const Field& destination, double percent, HttpRoute& route) {
+  if (destination["host"].text_or().empty()) return destination["host"].error("missing: nothing is mirrored");
+  if (percent > 0) route.mirrors.push_back({read_destination(destination), percent});
+}
+
+// Istio's older form has one and its percentage beside it.
+void read_mirrors(const Field& entry, HttpRoute& route) {
+  if (entry["mirror"].present()) {
+    double percent = 100;
+    if (entry["mirrorPercentage"].present()) {
+      percent = read_percent(entry["mirrorPercentage"]["value"]).value_or(0);
+    } else if (entry["mirrorPercent"].present()) {
+      percent = read_percent(entry["mirrorPercent"]).value_or(0);
+    }
+    read_mirror(entry["mirror"], percent, route);
+  }
+  for (const Field& item : entry["mirrors"].items()) {
+    const Field percentage = item["percentage"];
+    read_mirror(item["destination"], percentage.present() ? read_percent(percentage["value"]).value_or(0) : 100, route);
+  }
+}
+
 bool read_destinations(const Field& list, HttpRoute& route) {
   const auto items = list.items();
   std::vector<std::optional<uint32_t>> weights;
@@ -162,10 +172,7 @@ bool read_destinations(const Field& list, HttpRoute& route) {
     const Field destination = item["destination"];
     if (destination["host"].text_or().empty())
       destination["host"].error("missing: the requests that come here are answered with 503");
-    route.destinations.push_back({.host = destination["host"].text_or(),
-                                  .subset = destination["subset"].text_or(),
-                                  .port = destination["port"]["number"].port().value_or(0),
-                                  .place = {destination.path(), destination.line()}});
+    route.destinations.push_back(read_destination(destination));
     read_header_edits(item["headers"], route.destinations.back().headers);
     weights.push_back(read_weight(item["weight"]));
   }
@@ -178,7 +185,14 @@ void read_http_route(const Field& field, VirtualService& service) {
   HttpRoute route{.name = field["name"].text_or(), .place = {field.path(), field.line()}};
   if (!read_matches(field["match"], route)) return;
   read_actions(field, route.actions);
-  if (route.actions.answer_case() != v1::HttpRoute::ANSWER_NOT_SET) {
+  read_mirrors(field, route);
+  const Field delegate = field["delegate"];
+  if (delegate.present()) {
+    if (field["route"].present() || field["redirect"].present() || field["directResponse"].present())
+      delegate.error("holds alone: what the entry says of where requests go is ignored");
+    route.actions.clear_answer();
+    route.delegate = Name{delegate["namespace"].name().value_or(service.meta.name.ns), delegate["name"].text_or()};
+  } else if (route.actions.answer_case() != v1::HttpRoute::ANSWER_NOT_SET) {
     if (field["route"].present()) field["route"].error("no request comes here: the entry answers by itself");
   } else if (!read_destinations(field["route"], route)) {
     return field.error("has no route that leads anywhere, so it is left out: the next entry that matches holds");
@@ -223,7 +237,8 @@ Object read_virtual_service(const Field& root, Meta meta) {
   VirtualService service{.meta = std::move(meta)};
   const Field spec = root["spec"];
   for (const Field& item : spec["hosts"].items()) service.hosts.push_back({item.text_or(), {item.path(), item.line()}});
-  if (service.hosts.empty()) spec["hosts"].fatal("missing: say whose requests are routed; the object is left out");
+  if (service.hosts.empty() && spec["http"].items().empty())
+    spec["hosts"].fatal("missing: say whose requests are routed; the object is left out");
   read_gateways(spec["gateways"], service);
   read_visibility(spec["exportTo"], service);
   for (const Field& item : spec["http"].items()) read_http_route(item, service);

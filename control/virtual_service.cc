@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "control/delegation.h"
 #include "control/protocol.h"
 
 namespace leat::control {
@@ -38,44 +39,103 @@ std::string obstacle(const Service* service) {
 
 }  // namespace
 
-VirtualServices::VirtualServices(const ObjectSet& objects, const DestinationRules& rules, Findings& findings) {
+VirtualServices::VirtualServices(const ObjectSet& objects, const ServiceRegistry& services,
+                                 const DestinationRules& rules, Findings& findings) {
   std::vector<const VirtualService*> all;
   for (const auto& [name, object] : objects.all<VirtualService>()) {
-    if (object.in_mesh && !object.http.empty()) all.push_back(&object);
+    if (object.in_mesh && !object.hosts.empty() && !object.http.empty()) all.push_back(&object);
   }
   std::ranges::sort(all, [](const auto* left, const auto* right) { return is_older(left->meta, right->meta); });
   for (const VirtualService* object : all) {
-    routes_.push_back(compile_routes(*object, objects, rules, findings));
-    add_hosts(*object, objects, findings);
+    routes_.push_back(compile_routes(*object, objects, services, rules, findings));
+    add_hosts(*object, services, findings);
   }
+  report_unused_delegates(objects, findings);
 }
 
 VirtualServices::Routes VirtualServices::compile_routes(const VirtualService& object, const ObjectSet& objects,
-                                                        const DestinationRules& rules, Findings& findings) {
+                                                        const ServiceRegistry& services, const DestinationRules& rules,
+                                                        Findings& findings) {
   Routes routes;
   for (const HttpRoute& route : object.http) {
-    v1::HttpRoute& compiled = *routes.Add();
-    compiled = route.actions;
-    compiled.set_name(route.name);
-    compiled.mutable_matches()->Assign(route.matches.begin(), route.matches.end());
-    for (const RouteDestination& destination : route.destinations)
-      *compiled.add_destinations() = compile_destination(object, destination, objects, rules, findings);
-    v1::Origin& origin = *compiled.mutable_origin();
-    origin.set_kind(std::string(VirtualService::kKind));
-    origin.set_namespace_(object.meta.name.ns);
-    origin.set_name(object.meta.name.name);
-    origin.set_file(object.meta.source.file);
-    origin.set_line(route.place.line);
+    if (route.delegate) {
+      add_delegated(object, route, objects, services, rules, routes, findings);
+    } else {
+      *routes.Add() = compile_route(object, route, services, rules, findings);
+    }
   }
   return routes;
 }
 
+v1::HttpRoute VirtualServices::compile_route(const VirtualService& object, const HttpRoute& route,
+                                             const ServiceRegistry& services, const DestinationRules& rules,
+                                             Findings& findings) {
+  v1::HttpRoute compiled = route.actions;
+  compiled.set_name(route.name);
+  compiled.mutable_matches()->Assign(route.matches.begin(), route.matches.end());
+  for (const RouteDestination& destination : route.destinations)
+    *compiled.add_destinations() = compile_destination(object, destination, services, rules,
+                                                       "requests that come here are answered with 503", findings);
+  for (const MirrorSpec& spec : route.mirrors) {
+    v1::Mirror& mirror = *compiled.add_mirrors();
+    mirror.set_percent(spec.percent);
+    *mirror.mutable_destination() =
+        compile_destination(object, spec.to, services, rules, "nothing is mirrored", findings);
+  }
+  v1::Origin& origin = *compiled.mutable_origin();
+  origin.set_kind(std::string(VirtualService::kKind));
+  origin.set_namespace_(object.meta.name.ns);
+  origin.set_name(object.meta.name.name);
+  origin.set_file(object.meta.source.file);
+  origin.set_line(route.place.line);
+  return compiled;
+}
+
+void VirtualServices::add_delegated(const VirtualService& object, const HttpRoute& route, const ObjectSet& objects,
+                                    const ServiceRegistry& services, const DestinationRules& rules, Routes& routes,
+                                    Findings& findings) {
+  const auto refuse = [&](const std::string& why) {
+    findings.push_back(finding_at(Severity::kError, object, route.place, ".delegate",
+                                  why + "; the entry is left out: the next one that matches holds"));
+  };
+  const auto* delegate = objects.find<VirtualService>(*route.delegate);
+  const std::string name = describe(VirtualService::kKind, *route.delegate);
+  if (delegate == nullptr) return refuse(fmt::format("there is no {}", name));
+  delegates_.insert(*route.delegate);
+  if (!delegate->hosts.empty()) return refuse(fmt::format("{} has hosts of its own", name));
+  if (delegate->visible_to && !std::ranges::binary_search(*delegate->visible_to, object.meta.name.ns))
+    return refuse(fmt::format("{} is not exported to this namespace", name));
+  for (const HttpRoute& below : delegate->http) {
+    const auto leave_out = [&](const std::string& why) {
+      findings.push_back(finding_at(Severity::kError, *delegate, below.place, "", why + "; the entry is left out"));
+    };
+    if (below.delegate) {
+      leave_out("a delegate can't delegate in its turn");
+    } else if (const std::optional<HttpRoute> merged = merge_delegate(route, below)) {
+      *routes.Add() = compile_route(*delegate, *merged, services, rules, findings);
+    } else {
+      leave_out(fmt::format("no request can match both this and {} of {}", route.place.field,
+                            describe(VirtualService::kKind, object.meta.name)));
+    }
+  }
+}
+
+void VirtualServices::report_unused_delegates(const ObjectSet& objects, Findings& findings) const {
+  for (const auto& [name, object] : objects.all<VirtualService>()) {
+    if (!object.hosts.empty() || delegates_.contains(name)) continue;
+    findings.push_back(finding_on(Severity::kWarning, object, "spec.hosts",
+                                  "has no effect: it has no host, and no VirtualService delegates to it"));
+  }
+}
+
 v1::RouteDestination VirtualServices::compile_destination(const VirtualService& object,
-                                                          const RouteDestination& destination, const ObjectSet& objects,
-                                                          const DestinationRules& rules, Findings& findings) {
+                                                          const RouteDestination& destination,
+                                                          const ServiceRegistry& services,
+                                                          const DestinationRules& rules, std::string_view consequence,
+                                                          Findings& findings) {
   const auto refuse = [&](std::string_view field, const std::string& what) {
-    findings.push_back(finding_at(Severity::kError, object, destination.place, field,
-                                  what + "; requests that come here are answered with 503"));
+    findings.push_back(
+        finding_at(Severity::kError, object, destination.place, field, fmt::format("{}; {}", what, consequence)));
   };
   v1::RouteDestination compiled;
   compiled.set_host(destination.host);
@@ -86,7 +146,7 @@ v1::RouteDestination VirtualServices::compile_destination(const VirtualService& 
   if (destination.host.empty()) return compiled;  // named where it was read
 
   const Host host(destination.host, object.meta.name.ns);
-  const Service* service = host.service() ? objects.find<Service>(*host.service()) : nullptr;
+  const Service* service = services.find(host);
   if (service == nullptr) {
     refuse(".host", fmt::format("no Service has the name '{}'", destination.host));
     return compiled;
@@ -113,7 +173,7 @@ v1::RouteDestination VirtualServices::compile_destination(const VirtualService& 
   return compiled;
 }
 
-void VirtualServices::add_hosts(const VirtualService& object, const ObjectSet& objects, Findings& findings) {
+void VirtualServices::add_hosts(const VirtualService& object, const ServiceRegistry& services, Findings& findings) {
   for (const RouteHost& written : object.hosts) {
     const Host host(written.host, object.meta.name.ns);
     const Table table{&object, &written, host, routes_.size() - 1};
@@ -125,10 +185,10 @@ void VirtualServices::add_hosts(const VirtualService& object, const ObjectSet& o
                                                  [](const Table& one) { return one.host.specificity(); }),
                         table);
     } else {
-      const Service* service = host.service() ? objects.find<Service>(*host.service()) : nullptr;
+      const Service* service = services.find(host);
       const std::string why_not = obstacle(service);
       if (why_not.empty()) {
-        std::vector<Table>& tables = by_service_[*host.service()];
+        std::vector<Table>& tables = by_service_[service->meta.name];
         const bool said_twice = !tables.empty() && tables.back().object == &object;  // "backend" and "backend.shop"
         if (!said_twice) tables.push_back(table);
       } else {

@@ -14,7 +14,8 @@ namespace leat::control {
 class VirtualServices {
  public:
   // Destinations that do not exist are findings, and stay: their requests are answered with 503, not sent elsewhere.
-  VirtualServices(const ObjectSet& objects, const DestinationRules& rules, Findings& findings);
+  VirtualServices(const ObjectSet& objects, const ServiceRegistry& services, const DestinationRules& rules,
+                  Findings& findings);
 
   // Whether requests of the Service's clients are routed.
   [[nodiscard]] bool routes(const Service& service) const;
@@ -35,17 +36,26 @@ class VirtualServices {
   };
   using Routes = google::protobuf::RepeatedPtrField<v1::HttpRoute>;
 
-  Routes compile_routes(const VirtualService& object, const ObjectSet& objects, const DestinationRules& rules,
-                        Findings& findings);
+  Routes compile_routes(const VirtualService& object, const ObjectSet& objects, const ServiceRegistry& services,
+                        const DestinationRules& rules, Findings& findings);
+  v1::HttpRoute compile_route(const VirtualService& object, const HttpRoute& route, const ServiceRegistry& services,
+                              const DestinationRules& rules, Findings& findings);
+  // The entries of the object that `route` leaves its requests to.
+  void add_delegated(const VirtualService& object, const HttpRoute& route, const ObjectSet& objects,
+                     const ServiceRegistry& services, const DestinationRules& rules, Routes& routes,
+                     Findings& findings);
+  void report_unused_delegates(const ObjectSet& objects, Findings& findings) const;
   v1::RouteDestination compile_destination(const VirtualService& object, const RouteDestination& destination,
-                                           const ObjectSet& objects, const DestinationRules& rules, Findings& findings);
-  void add_hosts(const VirtualService& object, const ObjectSet& objects, Findings& findings);
+                                           const ServiceRegistry& services, const DestinationRules& rules,
+                                           std::string_view consequence, Findings& findings);
+  void add_hosts(const VirtualService& object, const ServiceRegistry& services, Findings& findings);
   [[nodiscard]] std::vector<const Table*> tables_of(const Name& service) const;
 
   std::vector<Routes> routes_;                     // one an object: its hosts share them
   std::map<Name, std::vector<Table>> by_service_;  // the oldest first
   std::vector<Table> wildcards_;                   // the longest first, of one length the oldest
   std::set<Name> destinations_;
+  std::set<Name> delegates_;  // that somebody delegates to
 };
 
 }  // namespace leat::control

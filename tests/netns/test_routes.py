@@ -129,6 +129,26 @@ def _ask_each(address, port, requests):
     return [ask(address, port, request, request.split(b" ")[0].decode()) for request in requests]
 
 
+# ---------------------------------------------------------------- delegation
+
+def test_a_delegate_adds_its_conditions_to_those_of_the_entry_that_leads_to_it(site, routes):
+    def answer(body):
+        return {"directResponse": {"status": 200, "body": {"string": body}}}
+    delegate = routed([{"match": [{"uri": {"prefix": "/api/v2"}}], **answer("v2")}, {"match": [{"uri": {"prefix": "/else"}}], **answer("never")},
+                       {"match": [{"headers": {"x-old": {}}}], **answer("old")}, answer("rest")], "below")
+    del delegate["spec"]["hosts"]
+    path = site.shop.lab.objects.write("delegate", delegate)
+    try:
+        routes.apply({"match": [{"uri": {"prefix": "/api"}}], "delegate": {"name": "below"}}, routes.to())
+        asked = [get("/api/v2/x"), get("/api/x", "X-Old: 1"), get("/api"), get("/else")]
+        answers = site.call(ask_in_turn, asked)
+        assert [answer.body for answer in answers[:3]] == [b"v2", b"old", b"rest"]
+        assert answers[3].header("x-from") == "server"
+        assert "no request can match both this and spec.http[1]" in site.shop.a.leat("check", check=False).stdout
+    finally:
+        path.unlink()
+
+
 # ---------------------------------------------------------------- faults
 
 def test_an_aborted_request_is_answered_here_with_its_status_and_counted(site, routes):

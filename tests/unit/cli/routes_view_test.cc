@@ -73,6 +73,20 @@ TEST_CASE("a route shows what it does besides sending requests on") {
   CHECK(routes_view(reply, false).list[0]["actions"].size() == 1);
 }
 
+TEST_CASE("the status of a Gateway API route says what its parent made of it, and why") {
+  v1::ApiReply reply;
+  REQUIRE(google::protobuf::TextFormat::ParseFromString(
+      R"(route_statuses { route { kind: "HTTPRoute" namespace: "shop" name: "a" } parent: "Service shop/gone"
+           conditions { type: "Accepted" reason: "NoMatchingParent" message: "there is no Service shop/gone" }
+           conditions { type: "ResolvedRefs" holds: true reason: "ResolvedRefs" } })",
+      &reply));
+  const View view = route_statuses_view(reply, false);
+  const std::string table = view.table.render(false);
+  CHECK(table.contains("HTTPRoute a   Service shop/gone   no: NoMatchingParent   yes"));
+  CHECK(table.contains("there is no Service shop/gone"));
+  CHECK(view.list[0]["conditions"][0]["status"] == "False");
+}
+
 TEST_CASE("routes as JSON have the same facts") {
   const Json list = routes_view(split(), false).list;
   REQUIRE(list.size() == 2);

@@ -151,6 +151,14 @@ std::string render(const CompiledMesh& compiled, const Findings& parse_findings)
     out += fmt::format("local {}/{} {}: {}\n", pod.workload.namespace_(), pod.workload.name(),
                        pod.enrolled ? "enrolled" : "not enrolled", pod.reason);
   }
+  for (const v1::RouteStatus& status : compiled.route_statuses) {
+    out += fmt::format("status {} {}/{} at {}", status.route().kind(), status.route().namespace_(),
+                       status.route().name(), status.parent());
+    for (const v1::Condition& one : status.conditions())
+      out += fmt::format(" {}={}{}", one.type(), one.holds(),
+                         one.holds() ? "" : fmt::format(" {} ({})", one.reason(), one.message()));
+    out += '\n';
+  }
   Findings findings = parse_findings;
   findings.insert(findings.end(), compiled.findings.begin(), compiled.findings.end());
   for (const v1::Finding& finding : findings) {

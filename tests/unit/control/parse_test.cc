@@ -94,7 +94,7 @@ kind: Deployment
 metadata: {name: d}
 ---
 apiVersion: networking.istio.io/v1
-kind: ServiceEntry
+kind: Sidecar
 metadata: {name: v}
 ---
 apiVersion: example.org/v1
@@ -111,7 +111,7 @@ metadata: {}
 - a list
 )");
   CHECK(findings_of(parsed) ==
-        "6 warning ServiceEntry v kind: ServiceEntry of networking.istio.io is not supported yet; the object has "
+        "6 warning Sidecar v kind: Sidecar of networking.istio.io is not supported yet; the object has "
         "no effect\n"
         "10 warning Widget w kind: unknown kind; the object has no effect\n"
         "13 error Pod p apiVersion: must be one of: v1; not 'v2'; the object is left out\n"
