@@ -61,9 +61,12 @@ def serve_calls(say, port, name="server", max_streams=None):
         options.append(("grpc.max_concurrent_streams", max_streams))
     server = grpc.server(futures.ThreadPoolExecutor(64), handlers=[Calls()], options=options)
     assert server.add_insecure_port(f"0.0.0.0:{port}") == port
+    import signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     server.start()
     say("listening")
-    server.wait_for_termination()
+    signal.sigwait([signal.SIGUSR1])  # in peace: GOAWAY, and what has begun ends
+    server.stop(10).wait()
 
 
 def channel(address, port):

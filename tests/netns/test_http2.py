@@ -205,3 +205,59 @@ def test_h2load_finds_no_failure_in_5000_calls(calls, address, tmp_path):
                                "-H", "te: trailers", f"http://{address}:{PORT}/test.Calls/Unary"], timeout=120)
     assert "5000 succeeded, 0 failed, 0 errored, 0 timeout" in done.stdout, done.stdout
 
+
+# ---------------------------------------------------------------- what comes and goes
+
+def calling(shop, address=CALLS):
+    """A client that calls and calls on one connection."""
+    client = shop.frontend.spawn(call_until_killed, address, PORT)
+    assert client.hear() == "calling"
+    wait_for(lambda: said(client), "calls are answered", interval=0.1)
+    return client
+
+
+def said(client):
+    """How its calls went since it was asked last."""
+    os.kill(client.pid, signal.SIGUSR1)
+    return client.hear()
+
+
+def test_servers_that_leave_in_peace_and_come_back_lose_no_call(calls):
+    """Each says GOAWAY and ends what it has begun; while it is away the others answer."""
+    client = calling(calls)
+    outcomes = {}
+    for name in list(calls.backends):
+        old = calls.call_servers[name]
+        os.kill(old.pid, signal.SIGUSR1)
+        old.result()
+        await_more(outcomes, client)  # the others answer
+        calls.call_servers[name] = calls.backends[name].spawn(serve_calls, TARGET, calls.backends[name].labels["version"])
+        assert calls.call_servers[name].hear() == "listening"
+    await_more(outcomes, client)
+    client.kill()
+    assert set(outcomes) == {"v1", "v2"}, outcomes
+
+
+def await_more(outcomes, client, count=50):
+    """Until it has made so many calls more; how they went is added to `outcomes`."""
+    wanted = sum(outcomes.values()) + count
+
+    def enough():
+        for who, number in said(client).items():
+            outcomes[who] = outcomes.get(who, 0) + number
+        return sum(outcomes.values()) >= wanted
+    wait_for(enough, f"{count} more calls", timeout=30, interval=0.1)
+
+
+def test_a_replaced_proxy_loses_no_call(new_shop):
+    pod = new_shop.backends["backend-v1-2"]
+    server = pod.spawn(serve_calls, TARGET, "v1")
+    assert server.hear() == "listening"
+    new_shop.lab.objects.service("calls", NAMESPACE, [CALLS], {}, {"name": pod.name}, grpc={PORT: TARGET})
+    wait_for(lambda: new_shop.frontend.call(call, CALLS, PORT, "Unary")[0] == "OK", "calls are answered", interval=0.1)
+    client, outcomes = calling(new_shop), {}
+    for node in (new_shop.a, new_shop.b):
+        node.replace_proxy()
+        await_more(outcomes, client)
+    client.kill()
+    assert set(outcomes) == {"v1"}, outcomes

@@ -83,6 +83,11 @@ class AnyStream {
     const auto* tunnel = std::get_if<TunnelStream>(&stream_);
     return tunnel && tunnel->unprocessed();
   }
+  // It goes on, but the tunnel that carries it would like to end: the peer's proxy is being replaced.
+  [[nodiscard]] bool is_leaving() const {
+    const auto* tunnel = std::get_if<TunnelStream>(&stream_);
+    return tunnel && tunnel->connection().session().draining();
+  }
   [[nodiscard]] bool is_tunnel() const { return std::holds_alternative<TunnelStream>(stream_); }
   // Null where it is none.
   [[nodiscard]] ring::Socket* socket() { return std::get_if<ring::Socket>(&stream_); }

@@ -32,8 +32,14 @@ ring::Task<Outcome<Http2Pool::Shared*>> Http2Pool::acquire(Entry& entry, const F
 }
 
 Http2Pool::Shared* Http2Pool::pick(const Entry& entry) {
-  const auto found = std::ranges::find_if(entry.connections, [](Shared* each) { return each->connection->has_room(); });
-  return found == entry.connections.end() ? nullptr : *found;
+  for (Shared* shared : entry.connections) {
+    if (shared->transport->stream().is_leaving()) {
+      shared->connection->drain();
+    } else if (shared->connection->has_room()) {
+      return shared;
+    }
+  }
+  return nullptr;
 }
 
 void Http2Pool::dial_more(Entry& entry, const FlowFacts& facts, const Backend& backend) {
@@ -61,7 +67,7 @@ ring::Task<void> Http2Pool::dial(Entry& entry, FlowFacts facts, Backend backend,
     dial_ended(entry, upstream.error());
   } else {
     ReadAhead<AnyStream> stream{AnyStream(std::move(*upstream))};
-    Shared shared{nullptr, record};
+    Shared shared{nullptr, &stream, record};
     Http2Connection connection(worker_.loop, http2::Session::Role::kClient, worker_.http2,
                                {.request = {}, .changed = [&] { changed(entry, shared); }});
     shared.connection = &connection;
@@ -92,7 +98,8 @@ void Http2Pool::dial_ended(Entry& entry, Reason reason) {
 void Http2Pool::close_idle(ring::Clock::time_point before) {
   for (auto& [key, entry] : entries_) {
     for (Shared* shared : entry.connections) {
-      if (shared->connection->attached() == 0 && shared->connection->idle_since() < before) shared->connection->drain();
+      const bool idle = shared->connection->attached() == 0 && shared->connection->idle_since() < before;
+      if (idle || shared->transport->stream().is_leaving()) shared->connection->drain();
     }
   }
   std::erase_if(entries_, [](const auto& item) { return item.second.users == 0; });

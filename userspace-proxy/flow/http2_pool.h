@@ -7,7 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "userspace-proxy/flow/http2_connection.h"
+#include "userspace-proxy/flow/any_stream.h"
+#include "userspace-proxy/flow/read_ahead.h"
 #include "userspace-proxy/flow/upstream_key.h"
 #include "userspace-proxy/flow/wait_queue.h"
 
@@ -38,6 +39,7 @@ class Http2Pool {
  private:
   struct Shared {
     Http2Connection* connection;
+    ReadAhead<AnyStream>* transport;
     FlowFacts made;  // how
     bool used = false;
   };

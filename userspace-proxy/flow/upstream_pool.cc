@@ -71,7 +71,8 @@ UpstreamPtr UpstreamPool::take(const UpstreamKey& key, Reuse reuse) {
 
 void UpstreamPool::put(UpstreamPtr connection) {
   UpstreamConnection& idle = *connection;
-  if (idle.stream.ahead()) return end(std::move(connection), false);  // it has ended, or said more than was asked
+  // It has ended, or said more than was asked; or its tunnel is to end.
+  if (idle.stream.ahead() || idle.stream.stream().is_leaving()) return end(std::move(connection), false);
   auto& siblings = idle_[idle.key_];
   if (siblings.size() >= limits::kIdleUpstreamsABackend) end(remove(*siblings.front()), false);
   if (by_age_.size() >= limits::kIdleUpstreams) end(remove(*by_age_.front()), false);
