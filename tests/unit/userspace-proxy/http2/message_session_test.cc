@@ -177,3 +177,18 @@ TEST_CASE("a quiet application is never asked whether it lives: gRPC's servers t
   MessagePair pair;
   CHECK(pair.client.next_deadline() == http2::Clock::time_point::max());
 }
+
+TEST_CASE("of a broken connection, requests that never left it are known to be unprocessed") {
+  MessagePair pair;
+  auto [gone, there] = pair.ask(kGet, true);
+  (void)there;
+  MessageStream& waiting = pair.client.open(pair.read.request_head(kGet), {}, true);
+  pair.client.abort(ResetCode::kConnectError);
+  uint32_t codes[2] = {};
+  for (const auto& event : events_of(pair.client)) {
+    if (event.kind == EventKind::kReset) codes[event.stream == &waiting ? 1 : 0] = event.code;
+  }
+  CHECK(codes[0] == static_cast<uint32_t>(ResetCode::kConnectError));
+  CHECK(codes[1] == static_cast<uint32_t>(ResetCode::kRefusedStream));
+  CHECK(gone->closed());
+}
