@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The demo: what Leat does to an application that does not know of it, in seven short scenes.
+"""The demo: what Leat does to an application that does not know of it, in eight short scenes.
 
     ./dev demo            shows it and removes everything (Ctrl-C does too)
     ./dev demo --keep     leaves it up and says what to try next
@@ -8,6 +8,7 @@
     ./dev demo --check    checks every claim; the last line counts them
 """
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -37,6 +38,7 @@ class Demo:
         self.strict()
         self.what_leat_saw()
         self.split()
+        self.failures()
 
     # ---------------------------------------------------------------- scenes
 
@@ -118,6 +120,22 @@ class Demo:
         detail("frontend → backend", f"{edge.requests} requests, {edge.success_percent:.1f} % succeeded, p50 {edge.quantile_ms(.5):.1f} ms, "
                f"p95 {edge.quantile_ms(.95):.1f} ms  (leat metrics)")
 
+    def failures(self):
+        """No object says a word of retries, and none says that two of three backends fail."""
+        shop = self.shop
+        shop.end_split()
+        before = count(shop.metrics(), "leat_http_retries_total")
+        with contextlib.ExitStack() as failing:
+            during = shop.ask_during(lambda: failing.enter_context(shop.only_one_well()))
+            answer = shop.ask(REQUESTS, each=5)
+        retries = count(shop.metrics(), "leat_http_retries_total") - before
+        failed = sum(during["failed"].values()) + sum(answer["failed"].values())
+        self.claim("a caller notices neither a backend that is killed nor one that answers 503", failed == 0)
+        self.claim("the backend that is well answers alone", set(answer["pods"]) == {"backend-v1-2"})
+        self.claim("`leat metrics` counts the retries", retries > 0)
+        scene(8, "Two of three fail", f"kill v1-1, v2-1 says 503; frontend ×{REQUESTS}", versions(answer),
+              f"failed {failed}, {retries:.0f} retries")
+
     # ---------------------------------------------------------------- observations
 
     def ask_split(self, v1, v2):
@@ -154,6 +172,10 @@ def say(text):
 
 def scene(number, title, what, result, note):
     say(f"{BOLD}{number}. {title:<20}{PLAIN} {what:<42} {result:<14}  {note}")
+
+
+def count(metrics, name):
+    return sum(each["value"] for each in metrics if each["name"] == name)
 
 
 def detail(name, text):

@@ -3,6 +3,7 @@ version v1 and one of v2 spread over both; a visitor whose namespace never joins
 the same program: `http`, and `tcp`, whose bytes nobody looks at."""
 import contextlib
 import json
+import signal
 from pathlib import Path
 
 from lab import wait_for
@@ -37,8 +38,11 @@ class Shop:
     def _add_backend(self, name, node, version):
         pod = node.add_pod(name, NAMESPACE)
         pod.labels = {"app": "backend", "version": version, "name": name}
-        pod.server = pod.start([_HERE / "apps" / "backend.py", "--name", name, "--version", version, "--port", BACKEND_PORT])
+        self._start_server(pod)
         self.backends[name] = pod
+
+    def _start_server(self, pod):
+        pod.server = pod.start([_HERE / "apps" / "backend.py", "--name", pod.name, "--version", pod.labels["version"], "--port", BACKEND_PORT])
 
     def _write_objects(self):
         objects = self.lab.objects
@@ -69,6 +73,23 @@ class Shop:
         """Applies manifests/split.yaml with these weights, as `kubectl apply -n shop` would."""
         here = manifest("split").replace("metadata: {", f"metadata: {{namespace: {NAMESPACE}, ")
         self.lab.objects.write("split", here.replace("weight: 90", f"weight: {v1}").replace("weight: 10", f"weight: {v2}"))
+
+    def end_split(self):
+        self.lab.objects.remove("split")
+        wait_for(lambda: not self.routes(), "no route is left")
+
+    @contextlib.contextmanager
+    def only_one_well(self):
+        """The first backend's program is killed, the last one's answers 503; no object says so. Both are well again at the end."""
+        first, _, last = self.backends.values()
+        first.server.kill()
+        last.server.signal(signal.SIGUSR1)
+        try:
+            yield
+        finally:
+            last.server.signal(signal.SIGUSR1)
+            self._start_server(first)
+            first.server.expect("serving")
 
     @contextlib.contextmanager
     def another_pod(self, node, name, **description):

@@ -64,6 +64,10 @@ inline constexpr auto kTunnelCloseGrace = 2s;
 // With no buffer left, a tunnel that holds received bytes tries again after this time. Fixed.
 inline constexpr auto kDryPoolRetry = 5ms;
 
+// The kernel's shortest delay of an acknowledgement is 40 ms; a little less, for our clock is read once a turn. An
+// application that pauses so long between two pieces may wait for one. Fixed.
+inline constexpr auto kLateAcknowledgement = 35ms;
+
 // ---- HTTP
 // What a client that speaks no HTTP may take to say so, where HTTP is routed but not declared: a server that speaks
 // first is heard after this time. Fixed.
@@ -81,6 +85,8 @@ inline constexpr auto kUpstreamFresh = 1s;
 // Idle upstream connections of one pod to one backend, and of a worker: beyond them the oldest is closed. Fixed.
 inline constexpr size_t kIdleUpstreamsABackend = 128;
 inline constexpr size_t kIdleUpstreams = 1024;
+// A pod that has more of a full pool than this makes room for its next one itself. Fixed.
+inline constexpr size_t kPodShareOfIdlePercent = 25;
 // How long a connection that we end still reads what its client had sent, lest a reset overtakes the answer. Fixed.
 inline constexpr auto kLinger = 2s;
 // Tries of a request beyond the first, the pause before the first of them and how far doubling takes it: Istio's and

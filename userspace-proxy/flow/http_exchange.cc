@@ -243,6 +243,7 @@ ring::Task<HttpExchange::End> HttpExchange::relay_response() {
     if (out.empty() && code_ == 0) continue;  // no head yet
     if (!co_await deliver(std::move(out), step == Step::kEnd)) co_return too_late_ ? End::kCutShort : End::kClientGone;
     if (step == Step::kEnd) co_return switches ? End::kUpgraded : End::kAnswered;
+    if (ring::Socket* socket = upstream_->stream.stream().socket()) socket->acknowledge();  // more is to come
   }
 }
 

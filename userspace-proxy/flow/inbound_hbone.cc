@@ -4,6 +4,7 @@
 
 #include "bpf/alias.h"
 #include "common/log.h"
+#include "userspace-proxy/flow/application_stream.h"
 #include "userspace-proxy/flow/dial_application.h"
 #include "userspace-proxy/flow/policy.h"
 #include "userspace-proxy/flow/tunnel.h"
@@ -75,7 +76,8 @@ ring::Task<void> inbound_stream(Worker& worker, const Inbound& inbound, TunnelSt
     co_return record.fail(application.error());
   }
   stream.accept({});
-  record.close(co_await ring::relay(stream, application->socket, record.bytes));
+  ApplicationStream server(worker.loop, application->socket);
+  record.close(co_await ring::relay(stream, server, record.bytes));
 }
 
 // A tunnel that never opened is a flow too: refused, with the reason.

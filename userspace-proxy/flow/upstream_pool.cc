@@ -75,7 +75,7 @@ void UpstreamPool::put(UpstreamPtr connection) {
   if (idle.stream.ahead() || idle.stream.stream().is_leaving()) return end(std::move(connection), false);
   auto& siblings = idle_[idle.key_];
   if (siblings.size() >= limits::kIdleUpstreamsABackend) end(remove(*siblings.front()), false);
-  if (by_age_.size() >= limits::kIdleUpstreams) end(remove(*by_age_.front()), false);
+  if (by_age_.size() >= limits::kIdleUpstreams) end(remove(least_wanted(*idle.source_)), false);
   idle.reused_ = true;
   idle.idle_since_ = worker_.loop.now();
   idle.stream.on_early([this, &idle] { end(remove(idle), false); });
@@ -84,14 +84,22 @@ void UpstreamPool::put(UpstreamPtr connection) {
   siblings.push_back(std::move(connection));
 }
 
+// The oldest; of a pod that has a large share of all, its own: who fills the pool displaces no other's.
+UpstreamConnection& UpstreamPool::least_wanted(const Workload& pod) const {
+  const auto is_own = [&](const UpstreamConnection* each) { return each->source_.get() == &pod; };
+  const auto own = static_cast<size_t>(std::ranges::count_if(by_age_, is_own));
+  if (own * 100 <= by_age_.size() * limits::kPodShareOfIdlePercent) return *by_age_.front();
+  return **std::ranges::find_if(by_age_, is_own);
+}
+
 UpstreamPtr UpstreamPool::remove(UpstreamConnection& connection) {
   connection.stream.on_early({});
   connection.out_.splice(connection.out_.end(), by_age_, connection.place_);
   auto& siblings = idle_[connection.key_];
-  if (siblings.back().get() != &connection)
-    std::swap(siblings.back(), *std::ranges::find(siblings, &connection, &UpstreamPtr::get));
-  UpstreamPtr removed = std::move(siblings.back());
-  siblings.pop_back();
+  const auto at = siblings.back().get() == &connection ? std::prev(siblings.end())
+                                                       : std::ranges::find(siblings, &connection, &UpstreamPtr::get);
+  UpstreamPtr removed = std::move(*at);
+  siblings.erase(at);  // the others stay in their order
   return removed;
 }
 

@@ -72,6 +72,7 @@ class UpstreamPool {
 
  private:
   UpstreamPtr take(const UpstreamKey& key, Reuse reuse);
+  [[nodiscard]] UpstreamConnection& least_wanted(const Workload& pod) const;
   UpstreamPtr remove(UpstreamConnection& connection);
   ring::Task<void> retire(UpstreamPtr connection, bool at_once);
 

@@ -24,7 +24,7 @@ constexpr std::array kDescriptions = {
     Description{Fault::kBadMethod, 400, "bad-method", "the request does not begin with a method"},
     Description{Fault::kMethodTooLong, 501, "method-too-long", "the method is longer than any that is known"},
     Description{Fault::kBadTarget, 400, "bad-target",
-                "the request target is not one that its method can have; percent-encode what is not visible ASCII"},
+                "the request target is not one that its method can have; percent-encode blanks and control characters"},
     Description{Fault::kTargetTooLong, 414, "target-too-long", "the request target is longer than 32 KiB"},
     Description{Fault::kFragmentInTarget, 400, "fragment-in-target",
                 "the request target has a fragment; what follows '#' is never sent"},

@@ -14,7 +14,7 @@ namespace leat::http1 {
 
 enum CharClass : uint8_t {
   kTokenChar = 1,   // RFC 9110, section 5.6.2
-  kTargetChar = 2,  // visible ASCII
+  kTargetChar = 2,  // visible ASCII; 0x80 and above, which RFC 3986 wants encoded, but clients send and servers take
   kTextChar = 4,    // of a value: visible ASCII, blank, tab, 0x80 and above
   kHostChar = 8,    // RFC 3986: unreserved, sub-delims, percent
   kDigitChar = 16,
@@ -26,7 +26,7 @@ inline constexpr auto kCharClasses = [] {
     for (const char c : chars) classes[static_cast<uint8_t>(c)] |= which;
   };
   for (int c = 0x21; c < 0x7f; ++c) classes[c] = kTargetChar | kTextChar;
-  for (int c = 0x80; c < 0x100; ++c) classes[c] = kTextChar;
+  for (int c = 0x80; c < 0x100; ++c) classes[c] = kTargetChar | kTextChar;
   add(" \t", kTextChar);
   for (int c = 'a'; c <= 'z'; ++c) {
     classes[c] |= kTokenChar | kHostChar;
@@ -72,7 +72,9 @@ inline const char* skip_text(const char* at, const char* end) {
 
 inline const char* skip_target(const char* at, const char* end) {
   for (; end - at >= 16; at += 16) {
-    const int stops = _mm_movemask_epi8(sse2::between(sse2::load(at), 0x21, 0x7e)) ^ 0xffff;
+    const __m128i bytes = sse2::load(at);
+    const int high = _mm_movemask_epi8(bytes);  // 0x80 and above
+    const int stops = (_mm_movemask_epi8(sse2::between(bytes, 0x21, 0x7e)) | high) ^ 0xffff;
     if (stops != 0) return sse2::first_set(at, stops);
   }
   return skip(at, end, kTargetChar);

@@ -98,6 +98,10 @@ void Socket::close() {
   if (SocketState* state = std::exchange(state_, nullptr)) state->loop.backend_->close(*state);
 }
 
+void Socket::acknowledge() {
+  if (state_) set_option(state_->fd.get(), IPPROTO_TCP, TCP_QUICKACK, 1);
+}
+
 void Socket::use_reserve() {
   if (!state_) return;
   LEAT_CHECK(!state_->receiving, "the reserve asked for while a receive is in flight");

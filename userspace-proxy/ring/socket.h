@@ -60,6 +60,9 @@ class Socket {
   void reset();
   void close();
 
+  // Tells the peer now, not up to 40 ms later, that its bytes have arrived: one that sends a message in two pieces, and
+  // not with TCP_NODELAY, holds the second one back until then.
+  void acknowledge();
   // Its receives may take the reserved blocks too. For a connection whose bytes let others go on (a tunnel: its window
   // updates free what hundreds of streams hold), which would otherwise wait for blocks that only it can free. Call
   // while no recv() waits.

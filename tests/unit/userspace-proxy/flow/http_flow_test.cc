@@ -393,4 +393,26 @@ TEST_CASE("a proxy that leaves ends idle connections, and says so in the respons
   });
 }
 
+TEST_CASE("a tunnel's stream that is idle ends in peace, and by force where its server does not end too") {
+  Web web(ring::BackendKind::kIoUring, {kFar});
+  std::promise<std::string> in_peace;
+  std::promise<bool> by_force;
+  Server server(kFar.ip, 8080, [&](UniqueFd connection, SocketAddress) {
+    const std::string head = read_head(connection);
+    send_all(connection, ok("hello"));
+    if (head.starts_with("GET /peace")) return in_peace.set_value(read_all(connection));
+    pollfd broken{connection.get(), 0, 0};
+    by_force.set_value(poll(&broken, 1, 20'000) == 1 && (broken.revents & (POLLERR | POLLHUP)) != 0);
+  });
+  web.start();
+  const UniqueFd peaceful = web.connect();
+  const UniqueFd forced = web.connect();
+  send_all(peaceful, "GET /peace HTTP/1.1\r\nhost: web\r\n\r\n");
+  send_all(forced, "GET /force HTTP/1.1\r\nhost: web\r\n\r\n");
+  CHECK(read_message(peaceful) == ok("hello"));
+  CHECK(read_message(forced) == ok("hello"));
+  CHECK(in_peace.get_future().get().empty());
+  CHECK(by_force.get_future().get());
+}
+
 }  // namespace leat::proxy::test
