@@ -11,6 +11,9 @@
 
 #include "agent/limits.h"
 #include "agent/privileges.h"
+#include "agent/sources/file_source.h"
+#include "agent/sources/kubernetes/kubernetes_source.h"
+#include "agent/sources/kubernetes/pod_namespaces.h"
 #include "common/log.h"
 #include "common/spiffe.h"
 
@@ -37,7 +40,7 @@ Result<std::unique_ptr<Agent>> Agent::start(Config config) {
   LEAT_TRY(StateFolder state, StateFolder::open(config.state, [&] {
              log::info("another agent has {}; waiting for it to leave", config.state);
            }));
-  LEAT_TRY(auto source, sources::FileSource::open(config.objects));
+  LEAT_TRY(auto source, open_source(*loop, config));
   LEAT_TRY(auto capture, capture::Capture::open({.bpffs = config.bpffs,
                                                  .pods_cgroup = config.pods_cgroup,
                                                  .agent_cgroup = config.agent_cgroup,
@@ -55,7 +58,6 @@ Result<std::unique_ptr<Agent>> Agent::start(Config config) {
 
   agent->watch_source();
   agent->watch_closed_flows();
-  agent->reconciler_->objects_changed(Clock::now());
   agent->on_armed(false);
   // A proxy that lives gives its listeners back in its Hello; where none can, connections must find new ones at once.
   const auto wait = may_return ? limits::kAdoptDeadline : std::chrono::milliseconds(0);
@@ -64,8 +66,8 @@ Result<std::unique_ptr<Agent>> Agent::start(Config config) {
   return agent;
 }
 
-Agent::Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop,
-             std::unique_ptr<sources::FileSource> source, std::unique_ptr<capture::Capture> capture)
+Agent::Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop, std::unique_ptr<sources::Source> source,
+             std::unique_ptr<capture::Capture> capture)
     : config_(std::move(config)),
       state_(std::move(state)),
       loop_(std::move(loop)),
@@ -96,11 +98,28 @@ Result<void> Agent::watch_signals() {
   return {};
 }
 
+Result<std::unique_ptr<sources::Source>> Agent::open_source(EventLoop& loop, const Config& config) {
+  if (!config.objects.empty()) return sources::FileSource::open(config.objects);
+  const Kubernetes& cluster = config.kubernetes;
+  const auto namespaces = std::make_shared<sources::PodNamespaces>(cluster.netns, sources::read_addresses_in);
+  return sources::KubernetesSource::open(loop, config.node,
+                                         {.urls = cluster.servers, .token_file = cluster.token, .ca_file = cluster.ca},
+                                         [namespaces](const control::Pod& pod, const control::ObjectSet& objects) {
+                                           return namespaces->find(pod, objects);
+                                         });
+}
+
 void Agent::watch_source() {
-  loop_->watch(source_->fd(), EPOLLIN, [this](uint32_t) {
-    const auto seen = Clock::now();
-    if (source_->poll_changes()) reconciler_->objects_changed(seen);
-  });
+  source_->watch(*loop_, [this](Clock::time_point seen) { reconciler_->objects_changed(seen); });
+}
+
+// What the other nodes of a cluster are told.
+void Agent::publish_pods() {
+  std::vector<const v1::Workload*> captured;
+  for (const auto& [uid, state] : reconciler_->pods()) {
+    if (state.enrolment == "enrolled") captured.push_back(&state.pod.workload);
+  }
+  source_->publish(captured);
 }
 
 void Agent::watch_closed_flows() {
@@ -182,7 +201,8 @@ Reconciler::Tools Agent::reconciler_tools() {
           .apply = [this](const capture::Plan& plan) { return capture_->apply(plan); },
           .publish = [this](uint64_t generation, const v1::MeshChange& change) { publish(generation, change); },
           .send_listeners = [this] { channel_->send_listeners(); },
-          .proxy_armed = [this] { return channel_->armed(); }};
+          .proxy_armed = [this] { return channel_->armed(); },
+          .pods_changed = [this] { publish_pods(); }};
 }
 
 ProxyChannel::Tools Agent::channel_tools() {

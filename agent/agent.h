@@ -1,7 +1,7 @@
 // leat-agent: the privileged half of a node. This class owns the parts and joins them; what each does stands in its own
 // file:
 //
-//   sources/          the objects, from files                 reconciler.h      objects -> kernel and proxy, in an
+//   sources/          the objects, of files or a cluster      reconciler.h      objects -> kernel and proxy, in an
 //   order that is safe capture/          the kernel side                         proxy_channel.h   the proxies: lease,
 //   model, listeners ca/               the built-in certificate authority      broker.h          what a proxy may ask
 //   for state_folder.h    what survives a restart                 answers.h         what `leat` may ask for
@@ -25,7 +25,7 @@
 #include "agent/proxy_channel.h"
 #include "agent/reconciler.h"
 #include "agent/source_ids.h"
-#include "agent/sources/file_source.h"
+#include "agent/sources/source.h"
 #include "agent/state_folder.h"
 #include "common/event_loop.h"
 #include "common/result.h"
@@ -47,7 +47,7 @@ class Agent {
     std::optional<PeerProcess> process;
   };
 
-  Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop, std::unique_ptr<sources::FileSource> source,
+  Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop, std::unique_ptr<sources::Source> source,
         std::unique_ptr<capture::Capture> capture);
 
   Result<void> load_state();
@@ -55,7 +55,9 @@ class Agent {
   Result<void> open_sockets(FormerLease former);
   Result<void> save_books();
   Result<void> watch_signals();
+  static Result<std::unique_ptr<sources::Source>> open_source(EventLoop& loop, const Config& config);
   void watch_source();
+  void publish_pods();
   void watch_closed_flows();
 
   Reconciler::Tools reconciler_tools();
@@ -79,7 +81,7 @@ class Agent {
   StateFolder state_;
   std::unique_ptr<EventLoop> loop_;
   UniqueFd signals_;
-  std::unique_ptr<sources::FileSource> source_;
+  std::unique_ptr<sources::Source> source_;
   std::unique_ptr<capture::Capture> capture_;
   std::optional<ca::CertificateAuthority> ca_;
   std::string ca_trust_domain_;

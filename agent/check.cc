@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "control/findings.h"
+
 namespace leat::agent {
 namespace {
 
@@ -190,9 +192,7 @@ class Rows {
         fmt::format("{} errors, {} warnings; what is valid is in force", errors, warnings),
         facts_.findings.size() > kListedFindings ? "`leat lint` of the folder lists all of them" : "");
     for (const v1::Finding& finding : facts_.findings | std::views::take(kListedFindings)) {
-      add("objects", finding.severity() == "error" ? kFail : kWarn,
-          fmt::format("{}:{}: {} {}: {}", finding.file(), finding.line(), finding.object(), finding.field(),
-                      finding.message()));
+      add("objects", finding.severity() == "error" ? kFail : kWarn, control::text_of(finding));
     }
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <vector>
@@ -87,6 +88,62 @@ void read_cgroups(Fields& fields, Config& config, const std::string& file, std::
   inner.refuse_the_rest();
 }
 
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// As the kubelet tells every pod.
+std::vector<std::string> servers_in_environment() {
+  const std::string host = environment("KUBERNETES_SERVICE_HOST"), port = environment("KUBERNETES_SERVICE_PORT");
+  if (host.empty() || port.empty()) return {};
+  const bool ipv6 = host.find(':') != std::string::npos;
+  return {fmt::format("https://{}{}{}:{}", ipv6 ? "[" : "", host, ipv6 ? "]" : "", port)};
+}
+
+void read_servers(Fields& fields, std::vector<std::string>& servers) {
+  constexpr const char* kCure = "give [https://HOST:PORT, …], or leave it out in a pod";
+  servers = servers_in_environment();
+  const YAML::Node node = fields.take("servers", kCure, servers.empty());
+  if (!node) return;
+  servers.clear();
+  if (!node.IsSequence()) return fields.problem(node, "servers", "is not a list", kCure);
+  for (const auto& entry : node) {
+    std::string url = entry.IsScalar() ? entry.Scalar() : "";
+    while (url.ends_with('/')) url.pop_back();
+    if (!url.starts_with("https://") || url.size() == 8) {
+      fields.problem(entry, "servers", fmt::format("holds `{}`", url), kCure);
+    } else {
+      servers.push_back(std::move(url));
+    }
+  }
+}
+
+void read_kubernetes(const YAML::Node& node, Fields& fields, Kubernetes& out, const std::string& file,
+                     std::vector<std::string>& problems) {
+  if (!node.IsMap() && !node.IsNull())
+    return fields.problem(node, "kubernetes", "is not a map",
+                          "give {servers: […], token: FILE, ca: FILE, netns: PATH}");
+  Fields inner(node, "kubernetes.", file, problems);
+  read_servers(inner, out.servers);
+  inner.folder("token", out.token, "give the file of the bearer token, or leave it out in a pod", false);
+  inner.folder("ca", out.ca, "give the file of the API server's CA, or leave it out in a pod", false);
+  inner.folder("netns", out.netns, "give the folder of the pods' network namespaces, such as /run/netns", false);
+  if (node.IsMap()) inner.refuse_the_rest();
+}
+
+// One of the two.
+void read_source(Fields& fields, const YAML::Node& root, Config& config, const std::string& file,
+                 std::vector<std::string>& problems) {
+  const YAML::Node kubernetes = fields.take("kubernetes", "", false);
+  fields.folder("objects", config.objects, "give the folder of the Kubernetes YAML files, or kubernetes: {}",
+                !kubernetes.IsDefined());
+  if (!kubernetes.IsDefined()) return;
+  if (root["objects"])
+    fields.problem(kubernetes, "kubernetes", "stands beside objects", "remove one: objects come from one place");
+  read_kubernetes(kubernetes, fields, config.kubernetes, file, problems);
+}
+
 }  // namespace
 
 Result<Config> parse_config(std::string_view yaml, const std::string& file) {
@@ -101,8 +158,10 @@ Result<Config> parse_config(std::string_view yaml, const std::string& file) {
   Config config;
   std::vector<std::string> problems;
   Fields fields(root, "", file, problems);
-  fields.text("node", config.node, "give the name of this machine's Node object");
-  fields.folder("objects", config.objects, "give the folder of the Kubernetes YAML files");
+  const YAML::Node& constant = root;  // the other operator[] would insert
+  if (constant["kubernetes"]) config.node = environment("NODE_NAME");
+  fields.text("node", config.node, "give the name of this machine's Node object", config.node.empty());
+  read_source(fields, root, config, file, problems);
   fields.folder("state", config.state, "give a folder that survives restarts, such as /var/lib/leat");
   fields.folder("ca", config.ca, "give the folder of the mesh's root key, shared by the nodes");
   fields.folder("bpffs", config.bpffs, "give a folder on a mounted bpffs, such as /sys/fs/bpf/leat");

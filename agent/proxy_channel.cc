@@ -169,7 +169,7 @@ void ProxyChannel::on_hello(Proxy& proxy, v1::Hello& hello, std::vector<UniqueFd
   tools_.instance_came(hello.instance());
   v1::ToProxy roots;
   for (std::string& root : tools_.roots()) roots.mutable_roots()->add_root_der(std::move(root));
-  proxy.connection->send(roots);
+  if (roots.has_roots()) proxy.connection->send(roots);
   if (generation_ != 0) send_snapshot(proxy);
   on_listeners(proxy, hello.listeners(), std::move(fds));
 }

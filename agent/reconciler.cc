@@ -5,14 +5,11 @@
 
 #include "agent/limits.h"
 #include "common/log.h"
+#include "control/findings.h"
+#include "control/settings.h"
 
 namespace leat::agent {
 namespace {
-
-std::string text_of(const v1::Finding& finding) {
-  return fmt::format("{}:{}: {} {}: {}", finding.file(), finding.line(), finding.object(), finding.field(),
-                     finding.message());
-}
 
 // Generations rise over restarts of the agent too, so that an old life's can't be mistaken for this one's.
 uint64_t first_generation() {
@@ -27,7 +24,10 @@ Reconciler::Reconciler(EventLoop& loop, std::string node, control::Books& books,
       source_ids_(source_ids),
       tools_(std::move(tools)),
       compiler_(std::move(node), books),
-      generation_(first_generation()) {}
+      generation_(first_generation()) {
+  // Until there are objects, what they would leave out holds: a time of zero would be no time at all.
+  *mesh_.mutable_settings() = control::default_settings();
+}
 
 Reconciler::~Reconciler() {
   loop_.cancel(ack_timer_);
@@ -131,7 +131,7 @@ void Reconciler::note_findings(const std::vector<v1::Finding>& of_objects) {
   findings_.insert(findings_.end(), of_objects.begin(), of_objects.end());
   std::set<std::string> standing;
   for (const v1::Finding& finding : findings_) {
-    const std::string text = text_of(finding);
+    const std::string text = control::text_of(finding);
     if (!standing.insert(text).second || logged_.contains(text)) continue;
     if (finding.severity() == "error") {
       log::error("{}", text);
@@ -171,6 +171,7 @@ void Reconciler::note_pods(const capture::Report& report) {
     pods.emplace(uid, std::move(state));
   }
   pods_ = std::move(pods);
+  tools_.pods_changed();
 }
 
 }  // namespace leat::agent

@@ -38,6 +38,7 @@ class Reconciler {
     std::function<void(uint64_t generation, const v1::MeshChange&)> publish;
     std::function<void()> send_listeners;  // bring the armed proxy what apply() has made; cheap if nothing
     std::function<bool()> proxy_armed;
+    std::function<void()> pods_changed = [] {};  // pods() may say other things than before
   };
   // How a pod of this node stands, as `leat pods` shows it.
   struct PodState {

@@ -7,37 +7,26 @@
 
 namespace leat::control {
 
-int Field::line_of(const YAML::Node& node, int otherwise, const FindingSink& sink) {
-  // A value that was left out ("spec:") has no mark of its own.
-  return node.IsDefined() && !node.Mark().is_null() ? sink.first_line + node.Mark().line + 1 : otherwise;
-}
-
 std::string Field::path_below(std::string_view name) const {
   return path_.empty() ? std::string(name) : fmt::format("{}.{}", path_, name);
 }
 
 Field Field::operator[](std::string_view name) const {
-  YAML::Node below;
-  if (node_.IsDefined() && node_.IsMap()) {
-    const YAML::Node& constant = node_;  // the other operator[] would insert
-    const YAML::Node found = constant[std::string(name)];
-    if (found.IsDefined()) below.reset(found);
-  } else if (present()) {
-    error("must be a mapping of fields");
-  }
-  const int line = line_of(below, line_, *sink_);
-  return Field(std::move(below), path_below(name), line, *sink_);
+  const Value* below = is_map() ? value_->find(name) : nullptr;
+  if (present() && !is_map()) error("must be a mapping of fields");
+  return Field(below, path_below(name), below == nullptr ? line_ : line_in(below->line, line_, *sink_), *sink_);
 }
 
 std::vector<Field> Field::items() const {
   std::vector<Field> fields;
   if (!present()) return fields;
-  if (!node_.IsSequence()) {
+  if (!is_list()) {
     error("must be a list");
     return fields;
   }
-  for (size_t i = 0; i < node_.size(); ++i) {
-    fields.push_back(Field(node_[i], fmt::format("{}[{}]", path_, i), line_of(node_[i], line_, *sink_), *sink_));
+  for (const Value& item : value_->items) {
+    fields.push_back(
+        Field(&item, fmt::format("{}[{}]", path_, fields.size()), line_in(item.line, line_, *sink_), *sink_));
   }
   return fields;
 }
@@ -45,29 +34,28 @@ std::vector<Field> Field::items() const {
 std::vector<std::pair<std::string, Field>> Field::entries() const {
   std::vector<std::pair<std::string, Field>> fields;
   if (!present()) return fields;
-  if (!node_.IsMap()) {
+  if (!is_map()) {
     error("must be a mapping");
     return fields;
   }
-  for (const auto& entry : node_) {
-    if (!entry.first.IsScalar()) continue;  // no field has such a name, and Kubernetes refuses it
-    const std::string& key = entry.first.Scalar();
-    fields.emplace_back(key, Field(entry.second, path_below(key), line_of(entry.first, line_, *sink_), *sink_));
+  for (const Entry& entry : value_->entries) {
+    fields.emplace_back(entry.key,
+                        Field(&entry.value, path_below(entry.key), line_in(entry.line, line_, *sink_), *sink_));
   }
   return fields;
 }
 
 std::optional<std::string> Field::text() const {
   if (!present()) return std::nullopt;
-  if (node_.IsScalar()) return node_.Scalar();
+  if (is(Value::Kind::kScalar)) return value_->text;
   error("must be a text");
   return std::nullopt;
 }
 
 std::optional<bool> Field::boolean() const {
   if (!present()) return std::nullopt;
-  if (node_.IsScalar() && node_.Scalar() == "true") return true;
-  if (node_.IsScalar() && node_.Scalar() == "false") return false;
+  if (is(Value::Kind::kScalar) && value_->text == "true") return true;
+  if (is(Value::Kind::kScalar) && value_->text == "false") return false;
   error("must be true or false");
   return std::nullopt;
 }

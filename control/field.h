@@ -1,4 +1,4 @@
-// A place in a YAML document that knows its path: reads typed values, and records a finding for each one that is not
+// A place in a document that knows its path: reads typed values, and records a finding for each one that is not
 // what it must be.
 //
 //   const Field port = root["spec"]["ports"].items().front()["port"];      // absent all the way is fine
@@ -13,11 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include <yaml-cpp/yaml.h>
-
 #include "common/ip.h"
 #include "control/findings.h"
 #include "control/objects.h"
+#include "control/value.h"
 
 namespace leat::control {
 
@@ -27,13 +26,15 @@ struct FindingSink {
   int first_line = 0;  // lines of the file before the document's own first line
   std::string object;
   Findings& findings;
-  bool usable = true;  // false: the object, or what it would do, can't be told; it must not be put in force
+  bool check_fields = true;  // false: somebody else has seen to it that no field is there that its kind does not have
+  bool usable = true;        // false: the object, or what it would do, can't be told; it must not be put in force
 };
 
 class Field {
  public:
-  Field(const YAML::Node& document, FindingSink& sink)
-      : Field(document, "", line_of(document, sink.first_line + 1, sink), sink) {}
+  // `document` outlives the field, and every one below it.
+  Field(const Value& document, FindingSink& sink)
+      : Field(&document, "", line_in(document.line, sink.first_line + 1, sink), sink) {}
 
   // The field below, present or not; a finding if this is no mapping.
   Field operator[](std::string_view name) const;
@@ -42,8 +43,9 @@ class Field {
   // The entries of a mapping; a finding if this is none. None if absent.
   [[nodiscard]] std::vector<std::pair<std::string, Field>> entries() const;
 
-  [[nodiscard]] bool present() const { return node_.IsDefined() && !node_.IsNull(); }
-  [[nodiscard]] bool is_map() const { return node_.IsMap(); }
+  [[nodiscard]] bool present() const { return is(Value::Kind::kScalar) || is_map() || is_list(); }
+  [[nodiscard]] bool is_map() const { return is(Value::Kind::kMap); }
+  [[nodiscard]] bool is_list() const { return is(Value::Kind::kList); }
 
   // Values. Nothing where the field is absent, and where it is wrong, which is then a finding.
   [[nodiscard]] std::optional<std::string> text() const;
@@ -64,19 +66,22 @@ class Field {
   // An error that makes the whole object unusable.
   void fatal(std::string message) const;
 
-  [[nodiscard]] const YAML::Node& node() const { return node_; }
+  [[nodiscard]] const Value* value() const { return value_; }  // null where the field is absent
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] int line() const { return line_; }  // in the file, from 1; the parent's where this field is absent
   [[nodiscard]] FindingSink& sink() const { return *sink_; }
 
  private:
-  Field(YAML::Node node, std::string path, int line, FindingSink& sink)
-      : node_(std::move(node)), path_(std::move(path)), line_(line), sink_(&sink) {}
-  static int line_of(const YAML::Node& node, int otherwise, const FindingSink& sink);
+  Field(const Value* value, std::string path, int line, FindingSink& sink)
+      : value_(value), path_(std::move(path)), line_(line), sink_(&sink) {}
+  static int line_in(int line_of_document, int otherwise, const FindingSink& sink) {
+    return line_of_document == 0 ? otherwise : sink.first_line + line_of_document;
+  }
+  [[nodiscard]] bool is(Value::Kind kind) const { return value_ != nullptr && value_->kind == kind; }
   [[nodiscard]] std::string path_below(std::string_view name) const;
   void report(Severity severity, std::string message) const;
 
-  YAML::Node node_;
+  const Value* value_;
   std::string path_;
   int line_;
   FindingSink* sink_;

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "control/objects.h"
 #include "leat.pb.h"
 
@@ -44,6 +46,13 @@ v1::Finding finding_at(Severity severity, const Kind& object, const Place& place
                        std::string message) {
   return make_finding(severity, {object.meta.source.file, place.line}, describe(Kind::kKind, object.meta.name),
                       place.field + std::string(below), std::move(message));
+}
+
+// In one line: "shop.yaml:3: Service shop/backend spec.selector: selects no pod that runs".
+inline std::string text_of(const v1::Finding& finding) {
+  const std::string place = finding.file().empty() ? "" : fmt::format("{}:{}: ", finding.file(), finding.line());
+  return fmt::format("{}{}{}{}: {}", place, finding.object(), finding.field().empty() ? "" : " ", finding.field(),
+                     finding.message());
 }
 
 inline bool holds_errors(std::span<const v1::Finding> findings) {

@@ -45,6 +45,12 @@ constexpr std::string_view kProbe =
     "terminationGracePeriodSeconds "
     "timeoutSeconds";
 
+constexpr Level kNodeWorkloads[] = {
+    {"", kTop},
+    {"spec", "node workloads"},
+    {"spec.workloads[]", "addresses labels name namespace owner serviceAccount terminating uid"},
+};
+
 constexpr Level kPod[] = {
     {"", kTop},
     {"spec",
@@ -343,6 +349,7 @@ constexpr KindLevels kKinds[] = {
     {Namespace::kKind, kNamespaceOrNode},
     {Node::kKind, kNamespaceOrNode},
     {Pod::kKind, kPod},
+    {NodeWorkloads::kKind, kNodeWorkloads},
     {Service::kKind, kService},
     {EndpointSlice::kKind, kEndpointSlice},
     {PeerAuthentication::kKind, kPeerAuthentication},
@@ -399,10 +406,10 @@ class Walk {
 
   void visit(const Field& field, const std::string& path) const {
     if (!field.present()) return;
-    if (field.node().IsSequence()) {
+    if (field.is_list()) {
       if (!reaches(path + "[]")) return;
       for (const Field& item : field.items()) visit(item, path + "[]");
-    } else if (field.node().IsMap()) {
+    } else if (field.is_map()) {
       visit_mapping(field, path);
     }
   }

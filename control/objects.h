@@ -83,6 +83,16 @@ struct Pod {
   std::string phase;          // empty: taken as Running
   std::optional<bool> ready;  // the condition Ready; absent: taken as ready
   std::vector<IpAddress> addresses;
+  std::string netns_path;  // of its network namespace, on the node that it runs on; empty: not known
+  bool published = false;  // it is another node's: known by what the agent there says of the pods that it has captured
+};
+
+// What a node says of the pods there that it has captured: the rest of the mesh knows them by it.
+struct NodeWorkloads {
+  static constexpr std::string_view kKind = "NodeWorkloads";
+  Meta meta;
+  std::string node;
+  std::vector<Pod> pods;  // on that node, each with an address
 };
 
 struct TargetPort {
@@ -328,7 +338,7 @@ struct Mesh {
 };
 
 using Object =
-    std::variant<Namespace, Node, Pod, Service, EndpointSlice, PeerAuthentication, VirtualService, DestinationRule,
+    std::variant<Namespace, Node, Pod, NodeWorkloads, Service, EndpointSlice, PeerAuthentication, VirtualService, DestinationRule,
                  ServiceEntry, GatewayHttpRoute, GatewayGrpcRoute, ReferenceGrant, NetworkPolicy, Mesh>;
 
 inline const Meta& meta_of(const Object& object) {
@@ -366,7 +376,7 @@ class ObjectSet {
   [[nodiscard]] size_t size() const;
 
  private:
-  std::tuple<std::map<Name, Namespace>, std::map<Name, Node>, std::map<Name, Pod>, std::map<Name, Service>,
+  std::tuple<std::map<Name, Namespace>, std::map<Name, Node>, std::map<Name, Pod>, std::map<Name, NodeWorkloads>, std::map<Name, Service>,
              std::map<Name, EndpointSlice>, std::map<Name, PeerAuthentication>, std::map<Name, VirtualService>,
              std::map<Name, DestinationRule>, std::map<Name, ServiceEntry>, std::map<Name, GatewayHttpRoute>,
              std::map<Name, GatewayGrpcRoute>, std::map<Name, ReferenceGrant>, std::map<Name, NetworkPolicy>,

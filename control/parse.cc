@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "control/field.h"
-#include "control/known_fields.h"
 #include "control/read_object.h"
 
 namespace leat::control {
@@ -75,13 +74,11 @@ class FileParser {
   // One document; `lines_before` of it in the file.
   void read_document(std::string_view text, int lines_before) {
     try {
-      read_node(YAML::Load(std::string(text)), lines_before, /*in_list=*/false);
+      const Result<Value> document = to_value(YAML::Load(std::string(text)), text.size());
+      if (!document) return refuse_document(lines_before + 1, document.error().message);
+      read_value(*document, lines_before, /*in_list=*/false);
     } catch (const YAML::Exception& error) {
-      const int line = error.mark.is_null() ? 1 : error.mark.line + 1;
-      parsed_.findings.push_back(
-          make_finding(Severity::kError, {file_, lines_before + line}, "", "",
-                       fmt::format("not YAML: {}; what this document said before stays in force", error.msg)));
-      parsed_.whole = false;
+      refuse_document(lines_before + (error.mark.is_null() ? 1 : error.mark.line + 1), "not YAML: " + error.msg);
     }
   }
 
@@ -91,13 +88,19 @@ class FileParser {
   }
 
  private:
-  void read_node(const YAML::Node& node, int lines_before, bool in_list) {
-    if (!node.IsDefined() || node.IsNull()) return;  // nothing but comments
+  void refuse_document(int line, const std::string& reason) {
+    parsed_.findings.push_back(make_finding(Severity::kError, {file_, line}, "", "",
+                                            fmt::format("{}; what this document said before stays in force", reason)));
+    parsed_.whole = false;
+  }
+
+  void read_value(const Value& value, int lines_before, bool in_list) {
+    if (value.kind == Value::Kind::kNull) return;  // nothing but comments
     FindingSink sink{.file = file_, .first_line = lines_before, .object = "", .findings = parsed_.findings};
-    const Field root(node, sink);
-    // A List has no List in it; an alias of YAML could make one that has itself in it.
+    const Field root(value, sink);
+    // A List has no List in it.
     if (!in_list && root.is_map() && root["kind"].text_or() == "List") {
-      for (const Field& item : root["items"].items()) read_node(item.node(), lines_before, true);
+      for (const Field& item : root["items"].items()) read_value(*item.value(), lines_before, true);
       return;
     }
     ++parsed_.documents;
@@ -118,13 +121,8 @@ class FileParser {
     if (reader == nullptr || !is_listed(api_version, reader->api_versions))
       return note_unread(root, kind, api_version, reader);
 
-    Meta meta = read_meta(root, *reader, default_namespace_);
-    if (!sink.usable) return;
-    if (meta.name.name.empty()) return root["metadata"]["name"].fatal("missing; the object is left out");
-    sink.object = describe(kind, meta.name);
-    check_known_fields(kind, root);
-    Object object = reader->read(root, std::move(meta));
-    if (sink.usable) parsed_.objects.push_back(std::move(object));
+    if (auto object = control::read_document(*root.value(), *reader, default_namespace_, sink))
+      parsed_.objects.push_back(std::move(*object));
   }
 
   static void note_unread(const Field& root, const std::string& kind, const std::string& api_version,

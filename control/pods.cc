@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "control/field.h"
+#include "control/published_pods.h"
 
 namespace leat::control {
 namespace {
@@ -30,10 +31,15 @@ std::string_view value_of(const Labels& labels, const char* name) {
 
 bool is_running(const Pod& pod) { return pod.phase.empty() || pod.phase == "Running"; }
 
-// Of two pods with one address the first in this order keeps it: a pod that goes away yields, then the younger one.
+// A person must name the namespace there; where the objects come from a cluster, the agent looks for it.
+bool is_from_file(const Pod& pod) { return !pod.meta.source.file.empty(); }
+
+// Of two pods with one address the first in this order keeps it: what another node says yields, then a pod that goes
+// away, then the younger one.
 bool keeps_address_before(const Pod* left, const Pod* right) {
   const auto rank = [](const Pod& pod) {
-    return std::tie(pod.meta.terminating, pod.meta.created, pod.meta.source.file, pod.meta.source.line, pod.meta.name);
+    return std::tie(pod.published, pod.meta.terminating, pod.meta.created, pod.meta.source.file, pod.meta.source.line,
+                    pod.meta.name);
   };
   return rank(*left) < rank(*right);
 }
@@ -75,8 +81,6 @@ std::vector<Value> read_list(const Pod& pod, const char* annotation, std::option
 
 std::string uid_of(const Pod& pod) { return pod.meta.uid.empty() ? pod.meta.name.text() : pod.meta.uid; }
 
-std::string netns_path_of(const Pod& pod) { return std::string(value_of(pod.meta.annotations, kNetns)); }
-
 Enrolment enrolment_of(const Pod& pod, const ObjectSet& objects) {
   const std::string& ns = pod.meta.name.ns;
   const auto* space = objects.find<Namespace>({"", ns});
@@ -89,13 +93,16 @@ Enrolment enrolment_of(const Pod& pod, const ObjectSet& objects) {
   if (!is_running(pod)) return {false, fmt::format("phase {}", pod.phase)};
   if (pod.addresses.empty()) return {false, "no address yet"};
   if (pod.node.empty()) return {false, "not on a node yet"};
-  if (netns_path_of(pod).empty())
-    return {false, fmt::format("no annotation {}: its network namespace is not known", kNetns)};
+  if (pod.published) return {true, fmt::format("published by node {}", pod.node)};
+  if (pod.netns_path.empty()) {
+    return {false, is_from_file(pod) ? fmt::format("no annotation {}: its network namespace is not known", kNetns)
+                                     : "its network namespace is not found: no entry of the folder has its address"};
+  }
   return {true, fmt::format("label {}: enabled on namespace {}", kMeshLabel, ns)};
 }
 
-PodTable::PodTable(const ObjectSet& objects, Findings& findings) {
-  std::vector<const Pod*> candidates;
+PodTable::PodTable(const ObjectSet& objects, const std::string& own_node, Findings& findings) {
+  std::vector<const Pod*> candidates = published_pods(objects, own_node, findings);
   for (const auto& [name, pod] : objects.all<Pod>()) {
     if (!pod.host_network && is_running(pod) && !pod.addresses.empty()) candidates.push_back(&pod);
   }
@@ -185,7 +192,7 @@ void check_markers(const ObjectSet& objects, Findings& findings) {
     }
     if (space != nullptr && value_of(space->meta.labels, kMeshLabel) == "enabled" &&
         value_of(pod.meta.labels, kMeshLabel) != "disabled" && !pod.host_network && is_running(pod) &&
-        !pod.addresses.empty() && netns_path_of(pod).empty()) {
+        !pod.addresses.empty() && pod.netns_path.empty() && is_from_file(pod)) {
       findings.push_back(finding_on(Severity::kError, pod, fmt::format("metadata.annotations[{}]", kNetns),
                                     "missing: without the path of its network namespace the pod can't be enrolled"));
     }

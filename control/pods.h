@@ -29,7 +29,8 @@ struct Enrolment {
 
 class PodTable {
  public:
-  PodTable(const ObjectSet& objects, Findings& findings);
+  // `own_node`: whose view it is; what that node itself has published does not count.
+  PodTable(const ObjectSet& objects, const std::string& own_node, Findings& findings);
 
   [[nodiscard]] const std::vector<LivePod>& all() const { return pods_; }  // by namespace and name
   [[nodiscard]] std::span<const LivePod> of_namespace(const std::string& ns) const;
@@ -44,7 +45,6 @@ class PodTable {
 Enrolment enrolment_of(const Pod& pod, const ObjectSet& objects);
 
 std::string uid_of(const Pod& pod);
-std::string netns_path_of(const Pod& pod);
 
 // The exclusions in the pod's annotations; what can't be read is a finding, and excludes nothing.
 Exclusions read_exclusions(const Pod& pod, Findings& findings);

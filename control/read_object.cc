@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "control/known_fields.h"
 #include "control/read_destination_rule.h"
 #include "control/read_gateway_route.h"
 #include "control/read_network_policy.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::string_view kServiceNameLabel = "kubernetes.io/service-name";
 constexpr std::string_view kPodTemplateHash = "pod-template-hash";
+constexpr char kNetnsAnnotation[] = "leat.dev/netns";
 
 // The controller's name; of a ReplicaSet that a Deployment made, the Deployment's: it is what people know the pods by.
 std::string read_owner(const Field& metadata, const Labels& labels) {
@@ -86,6 +88,8 @@ void read_pod_address(const Field& field, Pod& pod) {
 
 Object read_pod(const Field& root, Meta meta) {
   Pod pod{.meta = std::move(meta)};
+  if (const auto netns = pod.meta.annotations.find(kNetnsAnnotation); netns != pod.meta.annotations.end())
+    pod.netns_path = netns->second;
   const Field spec = root["spec"];
   const Field status = root["status"];
   pod.node = spec["nodeName"].text_or();
@@ -105,6 +109,39 @@ Object read_pod(const Field& root, Meta meta) {
   read_pod_address(status["podIP"], pod);
   for (const Field& entry : status["podIPs"].items()) read_pod_address(entry["ip"], pod);
   return pod;
+}
+
+// ---- NodeWorkloads
+
+// Nothing of it names anybody's identity but what the node's own agent says; published_pods.h checks it against
+// what the control plane says.
+Pod read_published_pod(const Field& entry, const std::string& node, const Source& source) {
+  Pod pod{.node = node, .service_account = entry["serviceAccount"].name().value_or("default"), .phase = "Running"};
+  pod.published = true;
+  pod.meta.name = {entry["namespace"].name().value_or(""), entry["name"].name().value_or("")};
+  pod.meta.uid = entry["uid"].name().value_or("");
+  pod.meta.labels = entry["labels"].labels();
+  pod.meta.owner = entry["owner"].text_or();
+  pod.meta.terminating = entry["terminating"].boolean().value_or(false);
+  pod.meta.source = source;
+  for (const Field& address : entry["addresses"].items()) read_pod_address(address, pod);
+  return pod;
+}
+
+Object read_node_workloads(const Field& root, Meta meta) {
+  NodeWorkloads published{.meta = std::move(meta)};
+  const Field spec = root["spec"];
+  published.node = spec["node"].name().value_or("");
+  if (published.node.empty()) spec["node"].fatal("missing; the object is left out");
+  for (const Field& entry : spec["workloads"].items()) {
+    Pod pod = read_published_pod(entry, published.node, published.meta.source);
+    if (pod.meta.name.ns.empty() || pod.meta.name.name.empty() || pod.meta.uid.empty() || pod.addresses.empty()) {
+      entry.error("needs namespace, name, uid and addresses; left out");
+    } else {
+      published.pods.push_back(std::move(pod));
+    }
+  }
+  return published;
 }
 
 // ---- Service
@@ -300,6 +337,7 @@ constexpr Reader kReaders[] = {
     {Namespace::kKind, "v1", true, read_namespace},
     {Node::kKind, "v1", true, read_node},
     {Pod::kKind, "v1", false, read_pod},
+    {NodeWorkloads::kKind, "leat.dev/v1alpha1", true, read_node_workloads},
     {Service::kKind, "v1", false, read_service},
     {EndpointSlice::kKind, "discovery.k8s.io/v1", false, read_endpoint_slice},
     {PeerAuthentication::kKind, "security.istio.io/v1 security.istio.io/v1beta1", false, read_peer_authentication},
@@ -334,6 +372,27 @@ Meta read_meta(const Field& root, const Reader& reader, const std::string& defau
   meta.owner = read_owner(metadata, meta.labels);
   meta.source = {root.sink().file, root.line()};
   return meta;
+}
+
+std::optional<Object> read_document(const Value& document, const Reader& reader, const std::string& default_namespace,
+                                    FindingSink& sink) {
+  const Field root(document, sink);
+  if (!root.is_map()) {
+    root.fatal("must be a Kubernetes object, a mapping with apiVersion, kind and metadata");
+    return std::nullopt;
+  }
+  // Names it as well as can be, for what is found on the way to its real name.
+  sink.object = fmt::format("{} {}", reader.kind, root["metadata"].is_map() ? root["metadata"]["name"].text_or() : "");
+  Meta meta = read_meta(root, reader, default_namespace);
+  if (!sink.usable) return std::nullopt;
+  if (meta.name.name.empty()) {
+    root["metadata"]["name"].fatal("missing; the object is left out");
+    return std::nullopt;
+  }
+  sink.object = describe(reader.kind, meta.name);
+  if (sink.check_fields) check_known_fields(reader.kind, root);
+  Object object = reader.read(root, std::move(meta));
+  return sink.usable ? std::optional(std::move(object)) : std::nullopt;
 }
 
 }  // namespace leat::control

@@ -1,6 +1,7 @@
-// One YAML mapping of a kind that Leat reads -> the object. Findings go to the field's sink; sink.usable says whether
-// the object counts.
+// One document of a kind that Leat reads -> the object. Findings go to the sink.
 #pragma once
+
+#include <optional>
 
 #include "control/field.h"
 #include "control/objects.h"
@@ -16,6 +17,10 @@ struct Reader {
 
 // The reader of a kind, or null.
 const Reader* find_reader(std::string_view kind);
+
+// Nothing where the object can't be used; sink.usable is false then.
+std::optional<Object> read_document(const Value& document, const Reader& reader, const std::string& default_namespace,
+                                    FindingSink& sink);
 
 // metadata, as all kinds have it.
 Meta read_meta(const Field& root, const Reader& reader, const std::string& default_namespace);

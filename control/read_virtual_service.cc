@@ -76,7 +76,7 @@ void read_conditions(const Field& field, v1::RouteMatch& match) {
 
 // Whether any request is left that the route takes.
 bool read_matches(const Field& field, HttpRoute& route) {
-  if (field.present() && !field.node().IsSequence()) {
+  if (field.present() && !field.is_list()) {
     field.error("must be a list; the route is left out");
     return false;
   }

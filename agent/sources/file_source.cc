@@ -89,6 +89,14 @@ Result<std::unique_ptr<FileSource>> FileSource::open(const std::string& folder) 
   return source;
 }
 
+void FileSource::watch(EventLoop& loop, Changed changed) {
+  loop.watch(fd(), EPOLLIN, [this, changed](uint32_t) {
+    const auto seen = EventLoop::Clock::now();
+    if (poll_changes()) changed(seen);
+  });
+  changed(EventLoop::Clock::now());
+}
+
 bool FileSource::poll_changes() {
   Work work;
   read_events(work);

@@ -1,6 +1,5 @@
-// agent/sources/: where the objects come from. Here: a folder of Kubernetes YAML and JSON files (manifest_folder.h),
-// watched. An edit counts when the file is closed or renamed into place; only changed files are read again. Used by the
-// agent's one thread.
+// A folder of Kubernetes YAML and JSON files (manifest_folder.h), watched. An edit counts when the file is closed or
+// renamed into place; only changed files are read again.
 #pragma once
 
 #include <filesystem>
@@ -10,24 +9,29 @@
 #include <string>
 #include <vector>
 
+#include "agent/sources/source.h"
 #include "common/result.h"
 #include "common/unique_fd.h"
 #include "control/file_set.h"
 
 namespace leat::sources {
 
-class FileSource {
+class FileSource : public Source {
  public:
   // Reads all files. Fails if the folder can't be read or watched.
   static Result<std::unique_ptr<FileSource>> open(const std::string& folder);
+
+  void watch(EventLoop& loop, Changed changed) override;
+  // Every agent reads all pods.
+  void publish(const std::vector<const v1::Workload*>&) override {}
 
   // Readable (epoll) when poll_changes() has something to do.
   [[nodiscard]] int fd() const { return events_.get(); }
   // Reads what changed since the last call; true if something did. Never blocks.
   bool poll_changes();
 
-  [[nodiscard]] const control::ObjectSet& objects() const { return files_.objects(); }
-  [[nodiscard]] control::Findings findings() const;
+  [[nodiscard]] const control::ObjectSet& objects() const override { return files_.objects(); }
+  [[nodiscard]] control::Findings findings() const override;
 
  private:
   // What stat() says of a file: another stamp is another content.

@@ -95,12 +95,13 @@ class Node(Place):
         return self.state / "api.sock"
 
     def write_config(self, **changes):
-        """agent.yaml of this node; `changes` replace top-level fields."""
+        """agent.yaml of this node; `changes` replace top-level fields, None leaves one out."""
         config = {
             "node": self.name, "objects": str(self.lab.objects.folder), "state": str(self.state), "ca": str(self.lab.ca),
             "bpffs": str(self.bpffs / "leat"),
             "cgroups": {"pods": str(self.pods_cgroup.path), "agent": str(self.agent_cgroup.path), "kubelet": str(self.kubelet_cgroup.path)},
             "proxy_user": self.proxy_uid, "log": os.environ.get("LEAT_LOG", "info"), **changes}
+        config = {field: value for field, value in config.items() if value is not None}
         path = self.folder / "agent.yaml"
         path.write_text(json.dumps(config, indent=2) + "\n")  # JSON is YAML too
         return path
