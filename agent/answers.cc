@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 
+#include "agent/direct_metrics.h"
 #include "agent/limits.h"
 
 namespace leat::agent {
@@ -36,7 +37,9 @@ void add_counter(v1::ApiReply& reply, const char* name, double value, const Labe
 }  // namespace
 
 Answers::Answers(Parts parts)
-    : parts_(std::move(parts)), cursors_(static_cast<uint64_t>(unix_ms(system_clock::now()))) {}
+    : parts_(std::move(parts)),
+      cursors_(static_cast<uint64_t>(unix_ms(system_clock::now()))),
+      tap_cursors_(static_cast<uint64_t>(unix_ms(system_clock::now()))) {}
 
 void Answers::answer(const v1::ApiRequest& request, ApiServer::Reply reply) {
   switch (request.kind_case()) {
@@ -54,6 +57,8 @@ void Answers::answer(const v1::ApiRequest& request, ApiServer::Reply reply) {
       return version(reply);
     case v1::ApiRequest::kStats:
       return stats(std::move(reply));
+    case v1::ApiRequest::kTap:
+      return tap(request.tap(), std::move(reply));
     case v1::ApiRequest::KIND_NOT_SET:
       break;
   }
@@ -116,6 +121,26 @@ void Answers::ask_flows(bool open, bool closed, const FlowCursors::Position& pos
         return question;
       },
       std::move(done));
+}
+
+// ---------------------------------------------------------------- tap
+
+void Answers::tap(const v1::TapRequest& request, ApiServer::Reply reply) {
+  const FlowCursors::Position from = tap_cursors_.find(request.since_sequence());
+  parts_.channel.ask(
+      [&](const std::string& instance, uint64_t number) {
+        v1::ToProxy question;
+        question.mutable_tap_query()->set_request(number);
+        question.mutable_tap_query()->set_since_sequence(from.of(instance));
+        return question;
+      },
+      [this, from, reply](const ProxyChannel::Answers& answers) {
+        v1::ApiReply out;
+        FlowCursors::Position position = from;
+        merge_tapped(answers, parts_.config.node, out, position);
+        out.set_next_tap_sequence(tap_cursors_.remember(std::move(position)));
+        reply(std::move(out));
+      });
 }
 
 // ---------------------------------------------------------------- pods, services, certificates
@@ -257,7 +282,9 @@ void Answers::add_own_counters(v1::ApiReply& reply) {
     if (counter.pod_index != capture::CounterValue::kNoPod) labels["pod"] = names.pod_of_index(counter.pod_index);
     add_counter(reply, ("leat_capture_" + counter.name + "_total").c_str(), static_cast<double>(counter.value), labels);
   }
-  for (const capture::DirectEdge& edge : parts_.capture.direct_edges().value_or(std::vector<capture::DirectEdge>{})) {
+  const auto edges = parts_.capture.direct_edges().value_or(std::vector<capture::DirectEdge>{});
+  add_direct_tcp(names, parts_.reconciler.mesh().settings().trust_domain(), edges, reply);
+  for (const capture::DirectEdge& edge : edges) {
     const Labels labels{{"source", names.pod_of_index(edge.client_pod)},
                         {"destination", names.pod_of_index(edge.backend_pod)},
                         {"port", std::to_string(edge.port)}};

@@ -48,6 +48,7 @@ class Answers {
   void check(ApiServer::Reply reply);
   void version(const ApiServer::Reply& reply);
   void stats(ApiServer::Reply reply);
+  void tap(const v1::TapRequest& request, ApiServer::Reply reply);
   CheckFacts facts();
   void add_own_counters(v1::ApiReply& reply);
   void ask_flows(bool open, bool closed, const FlowCursors::Position& position,
@@ -56,6 +57,7 @@ class Answers {
 
   Parts parts_;
   FlowCursors cursors_;
+  FlowCursors tap_cursors_;
 };
 
 }  // namespace leat::agent

@@ -30,6 +30,11 @@ FlowNames::FlowNames(const std::string& node, const v1::Mesh& mesh) : node_(node
       if (const auto address = IpAddress::from_wire(wire)) by_vip_.emplace(*address, &service);
     }
   }
+  for (const v1::Alias& alias : mesh.aliases()) {
+    const auto address = IpAddress::from_wire(alias.address());
+    const auto service = address ? by_vip_.find(*address) : by_vip_.end();
+    if (service != by_vip_.end()) by_alias_.emplace(alias.id(), service->second);
+  }
 }
 
 v1::Flow FlowNames::direct(const capture::DirectFlow& direct) const {
@@ -38,10 +43,10 @@ v1::Flow FlowNames::direct(const capture::DirectFlow& direct) const {
   flow.set_node(node_);
   flow.set_direction(v1::FLOW_OUTBOUND);
   flow.set_path(v1::PATH_DIRECT);
-  name_source(flow, by_index(direct.client_pod));
+  name_source(flow, workload_of_index(direct.client_pod));
   flow.set_source_address(direct.client.ip.wire());
   flow.set_source_port(direct.client.port);
-  name_destination(flow, by_index(direct.backend_pod));
+  name_destination(flow, workload_of_index(direct.backend_pod));
   flow.set_destination_service(service_of(direct.requested.ip));
   flow.set_destination_address(direct.backend.ip.wire());
   flow.set_destination_port(direct.backend.port);
@@ -91,7 +96,7 @@ v1::Flow FlowNames::untouched(const capture::UntouchedFlow& untouched, const v1:
 }
 
 std::string FlowNames::pod_of_index(uint32_t index) const {
-  const v1::Workload* pod = by_index(index);
+  const v1::Workload* pod = workload_of_index(index);
   return pod == nullptr ? "" : pod->namespace_() + "/" + pod->name();
 }
 
@@ -112,9 +117,14 @@ const v1::Workload* FlowNames::by_address(const IpAddress& address) const {
   return found == by_address_.end() ? nullptr : found->second;
 }
 
-const v1::Workload* FlowNames::by_index(uint32_t index) const {
+const v1::Workload* FlowNames::workload_of_index(uint32_t index) const {
   const auto found = by_index_.find(index);
   return found == by_index_.end() ? nullptr : found->second;
+}
+
+const v1::Service* FlowNames::service_of_alias(uint32_t id) const {
+  const auto found = by_alias_.find(id);
+  return found == by_alias_.end() ? nullptr : found->second;
 }
 
 std::string FlowNames::service_of(const IpAddress& vip) const {

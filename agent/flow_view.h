@@ -22,6 +22,9 @@ class FlowNames {
   [[nodiscard]] v1::Flow untouched(const capture::UntouchedFlow& flow, const v1::Workload& pod) const;
   // Local captured pods, by uid in the model's order.
   [[nodiscard]] const std::vector<const v1::Workload*>& captured_pods() const { return captured_pods_; }
+  // Null where the model has no such one.
+  [[nodiscard]] const v1::Workload* workload_of_index(uint32_t index) const;
+  [[nodiscard]] const v1::Service* service_of_alias(uint32_t id) const;
   // "namespace/name", or empty.
   [[nodiscard]] std::string pod_of_index(uint32_t index) const;
 
@@ -29,7 +32,6 @@ class FlowNames {
   void name_source(v1::Flow& flow, const v1::Workload* pod) const;
   void name_destination(v1::Flow& flow, const v1::Workload* pod) const;
   [[nodiscard]] const v1::Workload* by_address(const IpAddress& address) const;
-  [[nodiscard]] const v1::Workload* by_index(uint32_t index) const;
   [[nodiscard]] std::string service_of(const IpAddress& vip) const;
 
   const std::string& node_;
@@ -37,6 +39,7 @@ class FlowNames {
   std::unordered_map<uint32_t, const v1::Workload*> by_index_;
   std::unordered_map<IpAddress, const v1::Workload*> by_address_;
   std::unordered_map<IpAddress, const v1::Service*> by_vip_;
+  std::unordered_map<uint32_t, const v1::Service*> by_alias_;
 };
 
 // Closed kernel-direct connections, the last kMaxClosedDirectFlows, numbered as they closed.

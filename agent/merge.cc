@@ -53,6 +53,22 @@ void merge_flows(const ProxyChannel::Answers& answers, const std::string& node, 
   name_silent(answers, reply);
 }
 
+void merge_tapped(const ProxyChannel::Answers& answers, const std::string& node, v1::ApiReply& reply,
+                  FlowCursors::Position& position) {
+  for (const auto& [instance, message] : answers.replies) {
+    const v1::TapReply& part = message.tap_reply();
+    for (const v1::TappedRequest& request : part.requests()) {
+      v1::TappedRequest& added = *reply.add_tapped();
+      added = request;
+      added.set_node(node);
+    }
+    reply.set_tap_dropped(reply.tap_dropped() + part.dropped());
+    uint64_t& read = position.proxies[instance];
+    read = std::max(read, part.next_sequence());
+  }
+  name_silent(answers, reply);
+}
+
 void merge_stats(const ProxyChannel::Answers& answers, v1::ApiReply& reply) {
   std::map<std::string, const v1::Certificate*> certificates;
   std::map<std::pair<std::string, Labels>, v1::Counter> counters;

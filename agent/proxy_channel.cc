@@ -146,6 +146,11 @@ void ProxyChannel::on_message(Proxy& proxy, ReceivedMessage received) {
       const bool last = message.flow_reply().last();
       return on_reply(proxy, request, last, std::move(message));
     }
+    case Kind::kTapReply: {
+      const uint64_t request = message.tap_reply().request();
+      const bool last = message.tap_reply().last();
+      return on_reply(proxy, request, last, std::move(message));
+    }
     case Kind::kStatsReply: {
       const uint64_t request = message.stats_reply().request();
       return on_reply(proxy, request, true, std::move(message));

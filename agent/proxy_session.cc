@@ -100,6 +100,27 @@ void make_printable(v1::StatsReply& reply) {
   }
 }
 
+void make_printable(v1::TapReply& reply) {
+  for (v1::TappedRequest& request : *reply.mutable_requests()) {
+    for (std::string* text :
+         {request.mutable_node(), request.mutable_method(), request.mutable_authority(), request.mutable_path(),
+          request.mutable_protocol(), request.mutable_flags(), request.mutable_source_namespace(),
+          request.mutable_source_pod(), request.mutable_service(), request.mutable_destination_namespace(),
+          request.mutable_destination_pod(), request.mutable_trace_id(), request.mutable_security(),
+          request.mutable_reason(), request.mutable_subset()}) {
+      make_printable(*text);
+    }
+  }
+}
+
+Result<void> check_addresses(const v1::TapReply& reply) {
+  for (const v1::TappedRequest& request : reply.requests()) {
+    if (!request.destination_address().empty()) LEAT_TRY_VOID(check_address(request.destination_address()));
+    if (request.destination_port() > 65535) return fail(ErrorCode::kProtocol, "a request has a port above 65535");
+  }
+  return {};
+}
+
 Result<void> check_addresses(const v1::FlowReply& reply) {
   for (const v1::Flow& flow : reply.flows()) {
     for (const std::string* address :
@@ -162,6 +183,10 @@ Result<std::optional<v1::ToAgent>> ProxySession::accept(std::string_view bytes, 
       break;
     case Kind::kStatsReply:
       make_printable(*message.mutable_stats_reply());
+      break;
+    case Kind::kTapReply:
+      LEAT_TRY_VOID(check_addresses(message.tap_reply()));
+      make_printable(*message.mutable_tap_reply());
       break;
     case Kind::kSourceIdRelease:
     case Kind::KIND_NOT_SET:

@@ -65,6 +65,11 @@ Cell state_cell(const v1::Flow& flow) {
 
 std::string worker_text(const v1::Flow& flow) { return flow.worker() < 0 ? "kernel" : std::to_string(flow.worker()); }
 
+// "http/1.1 ×12": so many requests.
+std::string protocol_cell(const v1::Flow& flow) {
+  return flow.requests() == 0 ? or_dash(flow.protocol()) : fmt::format("{} ×{}", flow.protocol(), flow.requests());
+}
+
 Row flow_row(const v1::Flow& flow, bool wide, int64_t now_ms) {
   Row row;
   row.cells = {flow.node(),
@@ -72,7 +77,7 @@ Row flow_row(const v1::Flow& flow, bool wide, int64_t now_ms) {
                destination_text(flow),
                path_text(flow.path()),
                security_text(flow),
-               or_dash(flow.protocol()),
+               protocol_cell(flow),
                humanise_bytes(flow.bytes_sent()),
                humanise_bytes(flow.bytes_received()),
                flow.opened_ms() == 0 ? "-" : humanise_ms(now_ms - flow.opened_ms()),
@@ -143,6 +148,7 @@ Json flow_json(const v1::Flow& flow) {
           {"security", flow.security()},
           {"peerIdentity", flow.peer_identity()},
           {"protocol", flow.protocol()},
+          {"requests", flow.requests()},
           {"bytesSent", flow.bytes_sent()},
           {"bytesReceived", flow.bytes_received()},
           {"openedMs", flow.opened_ms()},

@@ -12,6 +12,7 @@
 
 #include "cli/agent_client.h"
 #include "cli/completion.h"
+#include "cli/dashboard.h"
 #include "cli/flow_view.h"
 #include "cli/follow.h"
 #include "cli/help.h"
@@ -19,6 +20,8 @@
 #include "cli/output.h"
 #include "cli/prometheus.h"
 #include "cli/routes_view.h"
+#include "cli/tap.h"
+#include "cli/top.h"
 #include "cli/uninstall.h"
 #include "cli/views.h"
 #include "control/field.h"
@@ -37,6 +40,12 @@ struct Options {
   bool closed = false;
   bool follow = false;
   bool client_only = false;
+  TapFilter tap_filter;
+  uint64_t count = 0;
+  std::string interval = "2s";
+  bool once = false;
+  uint16_t port = 0;
+  bool openmetrics = false;
   bool statuses = false;
   std::vector<std::string> files;
   std::string shell;
@@ -167,6 +176,33 @@ int run_flows(Options options) {
   return kOk;
 }
 
+// ---- requests
+
+int run_tap(const Options& options) {
+  const std::string& status = options.tap_filter.status;
+  if (!status.empty() && !is_status(status)) {
+    complain(fmt::format("--status: '{}' is no status", status), "write it like 503 or 5xx");
+    return kWrongUsage;
+  }
+  return tap({.agent = options.agent,
+              .filter = options.tap_filter,
+              .output = output_of(options),
+              .count = options.count});
+}
+
+int run_top(const Options& options) {
+  const auto interval = control::parse_duration_ms(options.interval);
+  if (!interval || *interval == 0) {
+    complain(fmt::format("--interval: '{}' is not a duration", options.interval), "write it like 500ms or 5s");
+    return kWrongUsage;
+  }
+  return top({.agent = options.agent,
+              .ns = options.filter.ns,
+              .output = output_of(options),
+              .interval = std::chrono::milliseconds(*interval),
+              .once = options.once});
+}
+
 // ---- the others
 
 int run_pods(const Options& options) {
@@ -208,10 +244,10 @@ int run_check(const Options& options) {
 int run_metrics(const Options& options) {
   v1::ApiRequest request;
   request.mutable_stats();
-  if (options.output.empty()) {
+  if (options.output.empty() || options.openmetrics) {
     const Result<v1::ApiReply> reply = ask_agent(options, request);
     if (!reply) return unreachable(options, reply.error());
-    print(prometheus_text(*reply));
+    print(options.openmetrics ? openmetrics_text(*reply) : prometheus_text(*reply));
     say_what_is_missing(*reply);
     return kOk;
   }
@@ -280,6 +316,33 @@ int run(int argc, char** argv) {
   flows->add_option("--since", options.since, "closed flows too, those that closed within this time: 30s, 5m");
   add_output(flows);
 
+  CLI::App* tap_command = add("tap", "leat tap -n shop --status 5xx",
+                              "HTTP requests of this node's pods as they end. Costs nothing while nobody looks.",
+                              [&] { return run_tap(options); });
+  tap_command->add_option("-n,--namespace", options.tap_filter.ns, "only requests from or to this namespace");
+  tap_command->add_option("--pod", options.tap_filter.pod, "only from or to this pod: NAME or NAMESPACE/NAME");
+  tap_command->add_option("--service", options.tap_filter.service, "only to this Service: NAME or NAMESPACE/NAME");
+  tap_command->add_option("--method", options.tap_filter.method, "only of this method");
+  tap_command->add_option("--path", options.tap_filter.path, "only paths that begin so");
+  tap_command->add_option("--status", options.tap_filter.status, "only answers of this status: 503, 5xx");
+  tap_command->add_option("--count", options.count, "end after so many");
+  tap_command->add_option("-o,--output", options.output, "table, wide or jsonl")
+      ->check(CLI::IsMember({"table", "wide", "jsonl"}));
+
+  CLI::App* top_command =
+      add("top", "leat top -n shop", "Who calls what: success, rate and latency of each edge, refreshed.",
+          [&] { return run_top(options); });
+  top_command->add_option("-n,--namespace", options.filter.ns, "only edges from or to this namespace");
+  top_command->add_option("--interval", options.interval, "how long is measured: 500ms, 5s")->capture_default_str();
+  top_command->add_flag("--once", options.once, "measure once, print, end");
+  add_output(top_command);
+
+  CLI::App* dashboard_command = add(
+      "dashboard", "leat dashboard --port 4777",
+      "Serves a page on 127.0.0.1: the service graph with success, rate and latency, and splits as they are measured.",
+      [&] { return dashboard({.agent = options.agent, .port = options.port}); });
+  dashboard_command->add_option("--port", options.port, "port on 127.0.0.1; without it any that is free");
+
   add_output(add("pods", "leat pods -o wide", "This node's pods: enrolled or not, since when, and why.",
                  [&] { return run_pods(options); }));
   add_output(add("services", "leat services", "Services in the mesh and their endpoints.",
@@ -296,9 +359,11 @@ int run(int argc, char** argv) {
   add_output(add("check", "leat check && echo healthy",
                  "Every prerequisite, hook, map and age, with the cure of what is wrong. Exit 1: something is.",
                  [&] { return run_check(options); }));
-  add_output(add("metrics", "leat metrics | grep istio_requests_total",
-                 "Counters of agent, kernel and proxy, as Prometheus reads them; with -o in another form.",
-                 [&] { return run_metrics(options); }));
+  CLI::App* metrics_command = add("metrics", "leat metrics | grep istio_requests_total",
+                                  "Counters of agent, kernel and proxy, as Prometheus reads them; with -o in another form.",
+                                  [&] { return run_metrics(options); });
+  metrics_command->add_flag("--openmetrics", options.openmetrics, "in OpenMetrics' text format");
+  add_output(metrics_command);
 
   CLI::App* lint_command = add("lint", "leat lint manifests/",
                                "What Leat would make of manifests, without an agent. Exit 1: there are errors.",

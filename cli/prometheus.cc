@@ -58,18 +58,39 @@ Buckets::Buckets(const v1::Histogram& histogram) {
   }
 }
 
-std::string prometheus_text(const v1::ApiReply& reply) {
+namespace {
+
+constexpr std::string_view kTotal = "_total";
+
+// `family`: what a family of this name and type is announced as.
+template <typename Family>
+std::string text_of(const v1::ApiReply& reply, Family family) {
   std::map<std::string, std::map<Labels, const v1::Counter*>> families;
   for (const v1::Counter& counter : reply.counters())
     families[counter.name()][{counter.labels().begin(), counter.labels().end()}] = &counter;
   std::string text;
   for (const auto& [name, members] : families) {
-    text += fmt::format("# TYPE {} {}\n", name, type_of(*members.begin()->second));
+    text += family(name, type_of(*members.begin()->second));
     for (const auto& [labels, counter] : members)
       text += counter->has_histogram() ? histogram(name, labels, counter->histogram())
                                        : sample(name, labels, counter->value());
   }
   return text;
+}
+
+}  // namespace
+
+std::string prometheus_text(const v1::ApiReply& reply) {
+  return text_of(reply, [](const std::string& name, const char* type) { return fmt::format("# TYPE {} {}\n", name, type); });
+}
+
+std::string openmetrics_text(const v1::ApiReply& reply) {
+  const auto family = [](std::string_view name, std::string_view type) {
+    if (type != "counter") return fmt::format("# TYPE {} {}\n", name, type);
+    if (!name.ends_with(kTotal)) return fmt::format("# TYPE {} unknown\n", name);
+    return fmt::format("# TYPE {} counter\n", name.substr(0, name.size() - kTotal.size()));
+  };
+  return text_of(reply, family) + "# EOF\n";
 }
 
 }  // namespace leat::cli

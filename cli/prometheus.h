@@ -1,4 +1,4 @@
-// Counters in Prometheus' text format (version 0.0.4): families sorted by name, each with its type.
+// Counters in Prometheus' text format (version 0.0.4) and in OpenMetrics': families sorted by name, each with its type.
 #pragma once
 
 #include <cstdint>
@@ -18,5 +18,7 @@ struct Buckets {
 };
 
 std::string prometheus_text(const v1::ApiReply& reply);
+// OpenMetrics 1.0: a counter's family has no "_total", and the end is marked.
+std::string openmetrics_text(const v1::ApiReply& reply);
 
 }  // namespace leat::cli

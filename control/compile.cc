@@ -17,6 +17,7 @@
 #include "control/protocol.h"
 #include "control/service_policies.h"
 #include "control/settings.h"
+#include "control/telemetry.h"
 #include "control/virtual_service.h"
 
 namespace leat::control {
@@ -100,11 +101,14 @@ class Compilation {
 
   void add_workloads() {
     PeerPolicies policies(objects_, result_.mesh.settings().root_namespace(), result_.findings);
+    TelemetryPolicies telemetry(objects_, result_.mesh.settings().root_namespace(), result_.findings);
     for (const LivePod& live : pods_.all()) {
       const PodMtls mtls = policies.for_pod(*live.pod, result_.findings);
       v1::Workload& workload = *result_.mesh.add_workloads();
       fill_workload(live, mtls, workload);
+      std::optional<v1::Telemetry> seen = telemetry.for_pod(*live.pod, result_.findings);
       if (!is_captured(live)) continue;
+      if (seen && is_local(live)) *workload.mutable_telemetry() = std::move(*seen);
       for (const IpAddress& address : live.addresses) {
         if (v1::Alias* alias = add_alias({address, false}, true, slot_of(live), live.pod->meta.source))
           alias->set_workload_uid(live.uid);
@@ -112,6 +116,7 @@ class Compilation {
       if (is_local(live)) plan_pod(live, mtls);
     }
     policies.report_unused(result_.findings);
+    telemetry.report_unused(result_.findings);
   }
 
   void fill_workload(const LivePod& live, const PodMtls& mtls, v1::Workload& workload) const {
@@ -162,7 +167,7 @@ class Compilation {
       // Requests to a routed Service are the proxy's work wherever its endpoints are. What a route leads to must be
       // known too, and stays out of the way of who connects to it by itself.
       const bool reached = in_mesh || is_routed(service);
-      if (reached || routing_.leads_to(name) || gateway_routing_.leads_to(name))
+      if (reached || routing_.leads_to(name) || gateway_routing_.leads_to(name) || takes_spans(name))
         add_service(service, endpoints, reached);
     }
     for (const ServiceRegistry::External& external : services_.externals()) {
@@ -173,6 +178,13 @@ class Compilation {
 
   [[nodiscard]] bool is_routed(const Service& service) const {
     return routing_.routes(service) || gateway_routing_.routes(service);
+  }
+
+  [[nodiscard]] bool takes_spans(const Name& name) const {
+    std::string_view collector = result_.mesh.settings().tracing().otlp_endpoint();
+    collector.remove_prefix(std::min(collector.find("//") + 2, collector.size()));
+    const std::string host = fmt::format("{}.{}", name.name, name.ns);
+    return collector.starts_with(host) && collector.substr(host.size()).find_first_of(".:") == 0;
   }
 
   // `reached`: connections to its addresses are captured.

@@ -336,9 +336,33 @@ constexpr Level kNetworkPolicy[] = {
 constexpr Level kMesh[] = {
     {"", kTop},
     {"spec",
-     "certificateLifetime connectTimeout drainTimeout noProxyTimeout reasonHeader retries rootNamespace sameNode "
-     "trustDomain"},
+     "accessLog certificateLifetime connectTimeout drainTimeout noProxyTimeout reasonHeader retries rootNamespace "
+     "sameNode tracing trustDomain"},
     {"spec.retries", kRetries},
+    {"spec.tracing", "otlp samplingPercentage"},
+    {"spec.accessLog", "enabled encoding format linesPerSecond"},
+};
+
+constexpr std::string_view kTelemetryMatch = "mode";
+
+constexpr Level kTelemetry[] = {
+    {"", kTop},
+    {"spec", "accessLogging selector tracing", "metrics targetRef targetRefs"},
+    {"spec.selector", "matchLabels"},
+    {"spec.selector.matchLabels", kAnyKey},
+    {"spec.tracing[]", "customTags disableSpanReporting match providers randomSamplingPercentage",
+     "enableIstioTags useRequestIdForTraceSampling"},
+    {"spec.tracing[].match", kTelemetryMatch},
+    {"spec.tracing[].providers[]", "name"},
+    {"spec.tracing[].customTags", kAnyKey},
+    {"spec.tracing[].customTags.*", "environment header literal", "formatter"},
+    {"spec.tracing[].customTags.*.environment", "defaultValue name"},
+    {"spec.tracing[].customTags.*.header", "defaultValue name"},
+    {"spec.tracing[].customTags.*.literal", "value"},
+    {"spec.accessLogging[]", "disabled filter match providers"},
+    {"spec.accessLogging[].match", kTelemetryMatch},
+    {"spec.accessLogging[].providers[]", "name"},
+    {"spec.accessLogging[].filter", "expression"},
 };
 
 struct KindLevels {
@@ -360,6 +384,7 @@ constexpr KindLevels kKinds[] = {
     {GatewayGrpcRoute::kKind, kGrpcRoute},
     {ReferenceGrant::kKind, kReferenceGrant},
     {NetworkPolicy::kKind, kNetworkPolicy},
+    {Telemetry::kKind, kTelemetry},
     {Mesh::kKind, kMesh},
 };
 

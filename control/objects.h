@@ -331,6 +331,21 @@ struct NetworkPolicy {
   std::optional<std::vector<PolicyRule>> egress;
 };
 
+// What it says of the requests that pods send. Absent: a wider object, or the mesh, says it.
+struct Telemetry {
+  static constexpr std::string_view kKind = "Telemetry";
+  Meta meta;
+  Labels selector;
+  std::optional<double> sampling_percent;
+  std::optional<bool> tracing_disabled;
+  std::optional<std::vector<v1::TraceTag>> tags;
+  struct AccessLog {
+    bool on = true;
+    std::string filter;  // valid; empty: everything
+  };
+  std::optional<AccessLog> access_log;
+};
+
 struct Mesh {
   static constexpr std::string_view kKind = "Mesh";
   Meta meta;
@@ -338,8 +353,9 @@ struct Mesh {
 };
 
 using Object =
-    std::variant<Namespace, Node, Pod, NodeWorkloads, Service, EndpointSlice, PeerAuthentication, VirtualService, DestinationRule,
-                 ServiceEntry, GatewayHttpRoute, GatewayGrpcRoute, ReferenceGrant, NetworkPolicy, Mesh>;
+    std::variant<Namespace, Node, Pod, NodeWorkloads, Service, EndpointSlice, PeerAuthentication, VirtualService,
+                 DestinationRule, ServiceEntry, GatewayHttpRoute, GatewayGrpcRoute, ReferenceGrant, NetworkPolicy,
+                 Telemetry, Mesh>;
 
 inline const Meta& meta_of(const Object& object) {
   return std::visit([](const auto& some) -> const Meta& { return some.meta; }, object);
@@ -380,7 +396,7 @@ class ObjectSet {
              std::map<Name, EndpointSlice>, std::map<Name, PeerAuthentication>, std::map<Name, VirtualService>,
              std::map<Name, DestinationRule>, std::map<Name, ServiceEntry>, std::map<Name, GatewayHttpRoute>,
              std::map<Name, GatewayGrpcRoute>, std::map<Name, ReferenceGrant>, std::map<Name, NetworkPolicy>,
-             std::map<Name, Mesh>>
+             std::map<Name, Telemetry>, std::map<Name, Mesh>>
       kinds_;
 };
 

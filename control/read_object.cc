@@ -10,6 +10,7 @@
 #include "control/read_network_policy.h"
 #include "control/read_retries.h"
 #include "control/read_service_entry.h"
+#include "control/read_telemetry.h"
 #include "control/read_virtual_service.h"
 #include "control/settings.h"
 
@@ -324,6 +325,7 @@ Object read_mesh(const Field& root, Meta meta) {
   }
   if (spec["retries"].present()) *settings.mutable_retries() = read_retries(spec["retries"]);
   settings.set_no_reason_header(!spec["reasonHeader"].boolean().value_or(true));
+  read_mesh_telemetry(spec, settings);
   if (mesh.meta.name.name != "default") {
     root["metadata"]["name"].fatal("the Mesh object must be named 'default'; this one is left out");
   }
@@ -349,6 +351,7 @@ constexpr Reader kReaders[] = {
     {ReferenceGrant::kKind, "gateway.networking.k8s.io/v1 gateway.networking.k8s.io/v1beta1", false,
      read_reference_grant},
     {NetworkPolicy::kKind, "networking.k8s.io/v1", false, read_network_policy},
+    {Telemetry::kKind, "telemetry.istio.io/v1 telemetry.istio.io/v1alpha1", false, read_telemetry},
     {Mesh::kKind, "leat.dev/v1alpha1", true, read_mesh},
 };
 

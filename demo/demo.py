@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The demo: what Leat does to an application that does not know of it, in eight short scenes.
+"""The demo: what Leat does to an application that does not know of it, in nine short scenes.
 
     ./dev demo            shows it and removes everything (Ctrl-C does too)
     ./dev demo --keep     leaves it up and says what to try next
@@ -38,6 +38,7 @@ class Demo:
         self.strict()
         self.what_leat_saw()
         self.split()
+        self.traces()
         self.failures()
 
     # ---------------------------------------------------------------- scenes
@@ -133,8 +134,16 @@ class Demo:
         self.claim("a caller notices neither a backend that is killed nor one that answers 503", failed == 0)
         self.claim("the backend that is well answers alone", set(answer["pods"]) == {"backend-v1-2"})
         self.claim("`leat metrics` counts the retries", retries > 0)
-        scene(8, "Two of three fail", f"kill v1-1, v2-1 says 503; frontend ×{REQUESTS}", versions(answer),
+        scene(9, "Two of three fail", f"kill v1-1, v2-1 says 503; frontend ×{REQUESTS}", versions(answer),
               f"failed {failed}, {retries:.0f} retries")
+
+    def traces(self):
+        """One setting of the mesh, and every request carries a trace."""
+        self.lab.objects.write("mesh", manifest("traces"))
+        wait_for(lambda: self.shop.ask(1)["traces"], "a request carries a trace")
+        answer = self.shop.ask(REQUESTS, each=5)
+        self.claim("every request arrives with a trace of its own", len(answer["traces"]) == REQUESTS and not answer["failed"])
+        scene(8, "Traces", f"apply traces.yaml; frontend ×{REQUESTS}", versions(answer), f"{len(answer['traces'])} traces seen by the backends")
 
     # ---------------------------------------------------------------- observations
 

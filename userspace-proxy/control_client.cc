@@ -172,6 +172,8 @@ void ControlClient::on_message(ReceivedMessage received) {
       return on(message.flow_query());
     case v1::ToProxy::kStatsQuery:
       return on(message.stats_query());
+    case v1::ToProxy::kTapQuery:
+      return on(message.tap_query());
     case v1::ToProxy::KIND_NOT_SET:
       return log::warn("a message from the agent is of a kind that this version does not know; skipped");
   }
@@ -413,6 +415,46 @@ void ControlClient::on(const v1::FlowQuery& query) {
   for (size_t i = 0; i < workers_.size(); ++i) {
     workers_[i]->post([query, until, flows, done, i](Worker& worker) {
       worker.flows.report(query, until, &(*flows)[i]);
+      done();
+    });
+  }
+}
+
+void ControlClient::on(const v1::TapQuery& query) {
+  struct Part {
+    std::vector<v1::TappedRequest> requests;
+    uint64_t dropped = 0;
+  };
+  const uint64_t until = options_.tapped_sequence->load();
+  auto parts = std::make_shared<std::vector<Part>>(workers_.size());
+  const auto done = when_all(workers_.size(), [this, query, until, parts] {
+    mailbox_.post([this, query, until, parts] {
+      v1::ToAgent message;
+      v1::TapReply& reply = *message.mutable_tap_reply();
+      const auto flush = [&](bool last) {
+        reply.set_request(query.request());
+        reply.set_last(last);
+        reply.set_next_sequence(until);
+        send(message);
+        reply.Clear();
+      };
+      uint64_t dropped = 0;
+      for (Part& part : *parts) {
+        dropped += part.dropped;
+        for (v1::TappedRequest& request : part.requests) {
+          reply.add_requests()->Swap(&request);
+          if (reply.requests_size() == limits::kTappedAMessage) flush(false);
+        }
+      }
+      reply.set_dropped(dropped);
+      flush(true);
+    });
+  });
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    workers_[i]->post([query, until, parts, done, i](Worker& worker) {
+      Part& part = (*parts)[i];
+      worker.tap.report(query.since_sequence(), until, worker.loop.now(), &part.requests);
+      part.dropped = worker.tap.dropped();
       done();
     });
   }

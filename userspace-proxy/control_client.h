@@ -26,6 +26,7 @@ class ControlClient {
   struct Options {
     std::string instance;  // random, of this process
     std::atomic<uint64_t>* closed_sequence;
+    std::atomic<uint64_t>* tapped_sequence;
     std::function<void()> reconnect;  // call connected() when there is a connection to the agent again
     std::function<void()> leave;      // replaced or told to end, and drained: the process may exit
   };
@@ -76,6 +77,7 @@ class ControlClient {
   void on(const v1::SourceId& answer);
   void on(const v1::FlowQuery& query);
   void on(const v1::StatsQuery& query);
+  void on(const v1::TapQuery& query);
 
   // The workers' requests, on this thread.
   void request_sockets(size_t worker, const std::string& uid, bool ipv6, uint32_t count);

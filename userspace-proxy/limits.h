@@ -112,6 +112,30 @@ inline constexpr auto kDrainIdle = 500ms;
 // Memory for requests that are under way is kept for this many. Fixed.
 inline constexpr size_t kSpareMessages = 64;
 
+// ---- spans and access log
+// Spans that wait for the collector, a worker, about 2 KB each; those beyond are dropped and counted. Fixed.
+inline constexpr size_t kSpansQueued = 4096;
+// Spans of one request to the collector: far below what collectors take (4 MiB). Fixed.
+inline constexpr size_t kSpansABatch = 512;
+// How long spans are collected before they are sent: a request a pod and second, at most. Fixed.
+inline constexpr auto kSpanDelay = 1s;
+// A collector that has not answered within this time is asked again, after a pause that doubles each time. Fixed.
+inline constexpr auto kExportTimeout = 10s;
+inline constexpr int kExportAttempts = 5;
+inline constexpr std::chrono::milliseconds kExportPause = 1s;
+// Access log lines a worker and second: about 4 MB. Mesh spec.accessLog.linesPerSecond.
+inline constexpr uint32_t kLogLinesASecond = 10'000;
+// Lines that wait for whoever reads the proxy's standard output; those beyond are dropped and counted. Fixed.
+inline constexpr size_t kLogBytesQueued = 8u << 20;
+// How long lines are collected before they are written. Fixed.
+inline constexpr auto kLogDelay = 100ms;
+// Requests kept a worker for `leat tap`, about 600 bytes each, and for how long after the last question. Fixed.
+inline constexpr size_t kTappedRequests = 1024;
+inline constexpr auto kTapTime = 5s;
+// Bytes of a path that are kept and logged of it. Fixed.
+inline constexpr size_t kTappedPath = 256;
+inline constexpr int kTappedAMessage = 128;
+
 // ---- fairness
 // The share of the process's descriptors that one pod's connections may take, two each: a load test of one pod works
 // (8,000 connections of 20,000 descriptors), and its neighbours keep a tenth even so. Fixed.

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <vector>
 
@@ -99,16 +100,21 @@ int serve(const ProxyOptions& options, Heartbeat& heartbeat) {
   if (!may_go_on(options, drop_privileges(getuid(), getgid()))) return kExitCannotServe;
 
   std::atomic<uint64_t> closed_sequence{1};
+  std::atomic<uint64_t> tapped_sequence{1};
+  LogWriter access_log(STDOUT_FILENO);  // its thread is made before the filter forbids threads
   std::optional<AgentLink> link;
   ring::BackendKind backend{};
   ControlClient control(**loop, {.instance = random_instance(),
                                  .closed_sequence = &closed_sequence,
+                                 .tapped_sequence = &tapped_sequence,
                                  .reconnect = [&] { link->connect(); },
                                  .leave = [&] { (*loop)->stop(); }});
   Result<Workers> workers = start_workers(options, &backend, [&](size_t index) {
     return Worker::Options{.index = static_cast<int>(index),
                            .descriptors = *descriptors,
                            .closed_sequence = &closed_sequence,
+                           .tapped_sequence = &tapped_sequence,
+                           .log = &access_log,
                            .agent = control.requests_of(index),
                            .listener_died = control.listener_died_handler(),
                            .beat = [&heartbeat, index] { heartbeat.beat(index); }};
@@ -136,6 +142,7 @@ int serve(const ProxyOptions& options, Heartbeat& heartbeat) {
   link->connect();
   (*loop)->run();
   log::info("leaving");
+  access_log.flush(std::chrono::seconds(1));
   reset_connections(*descriptors);
   _exit(kExitDone);
 }

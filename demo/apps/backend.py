@@ -30,7 +30,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         client = self.client_address[0].removeprefix("::ffff:")
-        body = json.dumps({"pod": self.name, "version": self.version, "client": client, "motto": "leat-plaintext-marker"}).encode()
+        body = json.dumps({"pod": self.name, "version": self.version, "client": client, "traceparent": self.headers.get("traceparent"),
+                           "motto": "leat-plaintext-marker"}).encode()
         self.send_response(503 if self.unwell else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -13,7 +13,8 @@ import urllib.parse
 
 def ask(url, count, each, pause_s):
     """Makes `count` requests, at most `each` of them on one connection. What fails is counted by its reason; its connection is left."""
-    seen = {"pods": collections.Counter(), "versions": collections.Counter(), "clients": collections.Counter(), "failed": collections.Counter()}
+    seen = {"pods": collections.Counter(), "versions": collections.Counter(), "clients": collections.Counter(), "failed": collections.Counter(),
+            "traces": set()}
     connection = None
     for number in range(count):
         if connection is None or number % each == 0:
@@ -31,6 +32,8 @@ def ask(url, count, each, pause_s):
             seen["pods"][answer["pod"]] += 1
             seen["versions"][answer["version"]] += 1
             seen["clients"][answer["client"]] += 1
+            if answer["traceparent"]:
+                seen["traces"].add(answer["traceparent"].split("-")[1])
         except (OSError, http.client.HTTPException) as error:
             seen["failed"][f"{type(error).__name__}: {error}"] += 1
             connection.close()
@@ -38,7 +41,7 @@ def ask(url, count, each, pause_s):
         time.sleep(pause_s)
     if connection:
         connection.close()
-    return seen
+    return {**seen, "traces": sorted(seen["traces"])}
 
 
 def main():

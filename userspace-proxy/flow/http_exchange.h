@@ -34,6 +34,7 @@ class HttpExchange {
   Head take(ring::Chain bytes);
   Head take_end();  // the client has ended; kPartial: it had not begun
   [[nodiscard]] const http1::RequestHead& request() const { return from_client_.head(); }
+  [[nodiscard]] bool has_request() const { return from_client_.has_head(); }
   [[nodiscard]] http1::Fault fault() const { return from_client_.fault(); }
 
   // What is to change in the heads on their way; the request's until try_at(), the response's until its first byte.
@@ -88,6 +89,10 @@ class HttpExchange {
   [[nodiscard]] UpstreamPtr& upstream() { return upstream_; }
 
   // ---- the account
+  // The head that the upstream sent last; null if it sent none.
+  [[nodiscard]] const http1::ResponseHead* response() const {
+    return from_upstream_.has_head() ? &from_upstream_.head() : nullptr;
+  }
   [[nodiscard]] uint16_t code() const { return code_; }  // that the client got; 0: none
   [[nodiscard]] uint64_t request_bytes() const { return from_client_.body_bytes(); }
   [[nodiscard]] uint64_t response_bytes() const { return from_upstream_.body_bytes(); }

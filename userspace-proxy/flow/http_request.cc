@@ -2,6 +2,7 @@
 
 #include "userspace-proxy/flow/choose_target.h"
 #include "userspace-proxy/flow/connect.h"
+#include "userspace-proxy/flow/request_observer.h"
 #include "userspace-proxy/flow/route_actions.h"
 #include "userspace-proxy/flow/worker.h"
 
@@ -30,7 +31,12 @@ RetryBudget budget_of(const Service::Port& port) {
 class HttpRequest {
  public:
   HttpRequest(Worker& worker, FlowRecord& record, HttpClient& client, HttpExchange& exchange, const IpAddress& alias)
-      : worker_(worker), record_(record), client_(client), exchange_(exchange), alias_(alias) {}
+      : worker_(worker),
+        record_(record),
+        client_(client),
+        exchange_(exchange),
+        alias_(alias),
+        observer_(worker, record) {}
 
   ring::Task<HttpRequestEnd> serve(Outcome<void> valid, ring::Clock::time_point started);
 
@@ -68,6 +74,7 @@ class HttpRequest {
   HttpClient& client_;
   HttpExchange& exchange_;
   const IpAddress& alias_;
+  RequestObserver observer_;
   ChosenTarget target_;
   RetryPolicy policy_;
   RetryBudget budget_;
@@ -84,6 +91,7 @@ class HttpRequest {
 ring::Task<HttpRequestEnd> HttpRequest::serve(Outcome<void> valid, ring::Clock::time_point started) {
   Failure failure;
   if (valid) {
+    observer_.begin(exchange_.request(), exchange_.request_edits());
     failure = co_await pass_on();
   } else {
     failure = valid.error();
@@ -343,7 +351,7 @@ Call HttpRequest::call() const {
 void HttpRequest::account(ring::Clock::time_point started) {
   const auto now = worker_.loop.now();
   const bool tried = record_.attempts > 0;
-  worker_.requests.record({.source = record_.source.get(),
+  const RequestFacts facts{.source = record_.source.get(),
                            .destination = tried ? record_.destination.get() : nullptr,
                            .service = record_.service.get(),
                            .security = tried ? record_.security : Security::kNone,
@@ -352,8 +360,9 @@ void HttpRequest::account(ring::Clock::time_point started) {
                            .call = call(),
                            .took = now - started,
                            .request_bytes = exchange_.request_bytes(),
-                           .response_bytes = exchange_.response_bytes()},
-                          now);
+                           .response_bytes = exchange_.response_bytes()};
+  worker_.requests.record(facts, now);
+  observer_.end(exchange_, facts, end_.reason, target_);
 }
 
 }  // namespace

@@ -24,10 +24,23 @@ Worker::Worker(ring::Loop& on, Options options)
       tunnels(*this),
       upstreams(*this),
       http2_upstreams(*this),
+      spans(*this),
+      access_log(on, options_.log),
+      tap(*options_.tapped_sequence),
       tending_(on.timers(), [this] { tend(); }),
       random_(std::random_device{}()) {
+  flows.on_closed([this](const FlowFacts& flow) {
+    connections.closed(flow, loop.now());
+    access_log.write(flow);
+  });
   balancer.on_ejection = [this](const Ejection& ejection) { log_ejection(ejection); };
   tend();
+}
+
+void Worker::set_mesh(MeshRef mesh) {
+  mesh_ = std::move(mesh);
+  spans.configure(mesh_->settings());
+  access_log.configure(mesh_->settings());
 }
 
 SpiffeId Worker::identity_of(const Workload& pod) const {
@@ -43,6 +56,7 @@ void Worker::tend() {
   options_.beat();
   http.end_overdue(loop.now());
   upstreams.close_idle(loop.now() - limits::kUpstreamIdle);
+  tap.tend(loop.now());
   if (loop.now() >= next_trim_) {
     next_trim_ = loop.now() + limits::kTrimInterval;
     loop.buffers().trim();
@@ -57,6 +71,7 @@ void Worker::tend() {
   if (loop.now() >= next_expiry_) {
     next_expiry_ = loop.now() + limits::kRequestSeriesCheck;
     requests.expire(loop.now());
+    connections.expire(loop.now());
   }
   if (drained_ && quiet()) std::exchange(drained_, nullptr)();
   tending_.arm(loop.now() + (drained_ ? limits::kDrainCheck : limits::kBeat));
@@ -152,13 +167,14 @@ void Worker::drain(std::function<void()> done) {
   http.drain();
   http2_clients.drain();
   inbound_tunnels.drain();
+  spans.drain();
   tend();
 }
 
 // Flows that were accepted may still need tunnels, so those end last, with a proper goodbye: one that is cut off takes
 // with it what is still on its way.
 bool Worker::quiet() {
-  if (flows.open_flows() > 0 || inbound_tunnels.size() > 0) return false;
+  if (flows.open_flows() > 0 || inbound_tunnels.size() > 0 || !spans.quiet()) return false;
   upstreams.close_idle(loop.now());
   http2_upstreams.drain();
   tunnels.drain();

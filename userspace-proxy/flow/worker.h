@@ -22,12 +22,17 @@
 #include "userspace-proxy/flow/pod_limits.h"
 #include "userspace-proxy/flow/socket_broker.h"
 #include "userspace-proxy/flow/source_ids.h"
+#include "userspace-proxy/flow/span_exporter.h"
 #include "userspace-proxy/flow/tunnel.h"
 #include "userspace-proxy/flow/tunnel_pool.h"
 #include "userspace-proxy/flow/upstream_pool.h"
 #include "userspace-proxy/resilience/retry_budget.h"
 #include "userspace-proxy/ring/acceptor.h"
+#include "userspace-proxy/telemetry/access_log.h"
 #include "userspace-proxy/telemetry/request_metrics.h"
+#include "userspace-proxy/telemetry/request_tap.h"
+#include "userspace-proxy/telemetry/tcp_metrics.h"
+#include "userspace-proxy/telemetry/tracer.h"
 
 namespace leat::proxy {
 
@@ -44,6 +49,8 @@ class Worker {
     int index = 0;
     uint64_t descriptors = 1024;             // that this process may have open
     std::atomic<uint64_t>* closed_sequence;  // shared by all workers
+    std::atomic<uint64_t>* tapped_sequence;  // shared by all workers
+    LogWriter* log = nullptr;                // shared; null: no access log
     AgentRequests agent;
     std::function<void(const ListenerKey&)> listener_died;
     std::function<void()> beat;  // called at least once a second while the loop turns
@@ -52,6 +59,7 @@ class Worker {
   Worker(ring::Loop& on, Options options);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
+  ~Worker() { flows.on_closed({}); }  // who would be told goes before the flows do
 
   // ---- the parts that flows use
  private:
@@ -61,6 +69,7 @@ class Worker {
   ring::Loop& loop;
   FlowTable flows;
   RequestMetrics requests;
+  TcpMetrics connections;
   Balancer balancer;
   SocketBroker broker;
   SourceIds source_ids;
@@ -78,6 +87,10 @@ class Worker {
   Http2Pool http2_upstreams;
   RetryBudgets retry_budgets;
   size_t replay_bytes = 0;  // kept of bodies, for another try
+  Tracer tracer;
+  SpanExporter spans;
+  AccessLog access_log;
+  RequestTap tap;
 
   [[nodiscard]] const MeshRef& mesh() const { return mesh_; }
   [[nodiscard]] SpiffeId identity_of(const Workload& pod) const;
@@ -85,7 +98,7 @@ class Worker {
   [[nodiscard]] uint32_t draw() { return random_(); }  // uniform
 
   // ---- what the control thread does, on this worker's loop
-  void set_mesh(MeshRef mesh) { mesh_ = std::move(mesh); }
+  void set_mesh(MeshRef mesh);
   // A listener is armed at once if the worker is armed.
   void add_listener(const ListenerKey& key, UniqueFd listener);
   void remove_listener(const ListenerKey& key);

@@ -76,7 +76,18 @@ void Worker::report(std::vector<v1::Counter>* out) const {
     }
   }
   requests.report(mesh_->settings().trust_domain(), out);
+  connections.report(
+      mesh_->settings().trust_domain(), [&](const auto& visit) { flows.for_each_open(visit); }, out);
   report.add("leat_request_series", requests.series(), true);
+  report.add("leat_spans_sent_total", spans.counters().sent);
+  for (const auto& [reason, count] : {std::pair("queue-full", spans.counters().queue_full),
+                                      std::pair("refused", spans.counters().refused),
+                                      std::pair("unreachable", spans.counters().unreachable)})
+    set_label(report.add("leat_spans_dropped_total", count), "reason", reason);
+  report.add("leat_spans_waiting", spans.waiting(), true);
+  report.add("leat_access_log_lines_total", access_log.lines());
+  set_label(report.add("leat_access_log_dropped_total", access_log.over_rate()), "reason", "over-rate");
+  set_label(report.add("leat_access_log_dropped_total", access_log.unread()), "reason", "unread");
   report.add("leat_flows_open", flows.open_flows(), true);
   report.add("leat_accepted_total", accepted_);
   report.add("leat_accepted_unknown_pod_total", unknown_pod_);

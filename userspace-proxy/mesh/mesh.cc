@@ -38,6 +38,25 @@ std::string label(const v1::Workload& message, const char* key) {
   return found == message.labels().end() ? "" : found->second;
 }
 
+std::unique_ptr<const WorkloadTelemetry> telemetry_of(const v1::Workload& message, Problems* problems) {
+  if (!message.has_telemetry()) return nullptr;
+  const v1::Telemetry& said = message.telemetry();
+  auto telemetry = std::make_unique<WorkloadTelemetry>();
+  if (said.has_sampling_percent()) telemetry->sampling_percent = said.sampling_percent();
+  telemetry->tracing_disabled = said.tracing_disabled();
+  telemetry->tags.assign(said.tags().begin(), said.tags().end());
+  if (said.has_access_log()) telemetry->access_log = said.access_log();
+  if (said.access_log_filter().empty()) return telemetry;
+  if (auto filter = AccessFilter::compile(said.access_log_filter())) {
+    telemetry->filter.emplace(std::move(*filter));
+  } else {
+    problems->push_back(fmt::format("workload {}/{}: its access log's filter: {}; it is not logged",
+                                    message.namespace_(), message.name(), filter.error().message));
+    telemetry->access_log = false;
+  }
+  return telemetry;
+}
+
 bool is_in(const v1::Endpoint& endpoint, std::optional<uint32_t> subset) {
   return !subset || std::ranges::find(endpoint.subsets(), *subset) != endpoint.subsets().end();
 }
@@ -236,6 +255,7 @@ void Mesh::upsert_workload(const v1::Workload& message, Problems* problems) {
   for (const auto& [port, mode] : message.port_mtls()) {
     if (const auto valid = port_of(port)) workload->port_mtls.emplace_back(*valid, mode);
   }
+  workload->telemetry = telemetry_of(message, problems);
   const WorkloadRef shared(workload.release());
   for (const IpAddress& address : shared->addresses) by_address_.put(address, shared);
   workloads_.put(shared->uid, shared);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -13,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/access_filter.h"
 #include "common/ip.h"
 #include "leat.pb.h"
 #include "userspace-proxy/balance/hash_table.h"
@@ -23,6 +25,15 @@
 #include "userspace-proxy/route/table.h"
 
 namespace leat::proxy {
+
+// What is to be seen of the requests of a local pod, where it is not what the mesh's settings say.
+struct WorkloadTelemetry {
+  std::optional<double> sampling_percent;
+  bool tracing_disabled = false;
+  std::vector<v1::TraceTag> tags;
+  std::optional<bool> access_log;
+  std::optional<AccessFilter> filter;  // nothing: all of them
+};
 
 // A pod.
 struct Workload : RefCounted {
@@ -40,6 +51,7 @@ struct Workload : RefCounted {
   bool terminating = false;
   v1::MtlsMode mtls = v1::MTLS_PERMISSIVE;
   std::vector<std::pair<uint16_t, v1::MtlsMode>> port_mtls;
+  std::unique_ptr<const WorkloadTelemetry> telemetry;  // null: nothing is said for this pod
 
   [[nodiscard]] v1::MtlsMode mtls_at(uint16_t port) const;
   [[nodiscard]] bool has_address(const IpAddress& address) const;

@@ -13,6 +13,8 @@ int64_t unix_ms() {
       .count();
 }
 
+}  // namespace
+
 const char* word(Security security) {
   switch (security) {
     case Security::kMtls:
@@ -26,6 +28,8 @@ const char* word(Security security) {
   }
   return "-";
 }
+
+namespace {
 
 const char* word(SeenProtocol protocol) {
   switch (protocol) {
@@ -126,6 +130,7 @@ void FlowTable::closed(FlowRecord& record) {
   *record.back_ = record.next_;
   if (record.next_) record.next_->back_ = record.back_;
   --open_;
+  if (on_closed_) on_closed_(record);
   ++closed_counts_[record.direction][static_cast<size_t>(record.reason)];
   closed_bytes_[record.direction].a_to_b += record.bytes.a_to_b;
   closed_bytes_[record.direction].b_to_a += record.bytes.b_to_a;

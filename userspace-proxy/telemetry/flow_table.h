@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct PeerIdentity : RefCounted {
 };
 
 enum class Security : uint8_t { kNone, kMtls, kSameNode, kPlaintext };
+const char* word(Security security);  // "mTLS"
 enum class SeenProtocol : uint8_t { kTcp, kHttp1, kHttp2 };
 enum class Verdict : uint8_t { kOpen, kOk, kReset, kDenied, kFailed };
 
@@ -79,8 +81,17 @@ class FlowTable {
   // `closed_sequence` numbers closed flows over all workers.
   FlowTable(int worker, std::atomic<uint64_t>& closed_sequence) : worker_(worker), closed_sequence_(closed_sequence) {}
 
+  // Called with each flow when it has closed.
+  void on_closed(std::function<void(const FlowFacts&)> done) { on_closed_ = std::move(done); }
+
   // Appends what the query asks for: open flows, and closed ones with since ≤ sequence < until.
   void report(const v1::FlowQuery& query, uint64_t until, std::vector<v1::Flow>* out) const;
+
+  // Calls `visit` with the facts of each live flow.
+  template <typename Visit>
+  void for_each_open(Visit visit) const {
+    for (const FlowRecord* record = live_; record; record = record->next_) visit(*record);
+  }
 
   [[nodiscard]] size_t open_flows() const { return open_; }
   // Closed flows by reason since the start.
@@ -106,6 +117,7 @@ class FlowTable {
 
   int worker_;
   std::atomic<uint64_t>& closed_sequence_;
+  std::function<void(const FlowFacts&)> on_closed_;
   FlowRecord* live_ = nullptr;
   size_t open_ = 0;
   uint64_t next_id_ = 1;

@@ -3,28 +3,12 @@
 #include <algorithm>
 #include <numeric>
 
-#include <fmt/format.h>
-
-#include "common/spiffe.h"
-
 namespace leat::proxy {
 namespace {
 
-constexpr std::string_view kUnknown = "unknown";  // Istio's word for a label without a value
 constexpr std::string_view kOverflow = "overflow";
 
-using TextByName = std::vector<std::pair<std::string, std::string>>;
-
-std::string or_unknown(std::string_view text) { return std::string(text.empty() ? kUnknown : text); }
-
-v1::Counter& add_counter(const char* name, const TextByName& labels, std::vector<v1::Counter>* out) {
-  v1::Counter& counter = out->emplace_back();
-  counter.set_name(name);
-  for (const auto& [label, text] : labels) (*counter.mutable_labels())[label] = text;
-  return counter;
-}
-
-void add_histogram(const char* name, const TextByName& labels, const Histogram& histogram,
+void add_histogram(const char* name, const LabelTexts& labels, const Histogram& histogram,
                    std::vector<v1::Counter>* out) {
   v1::Histogram& message = *add_counter(name, labels, out).mutable_histogram();
   message.mutable_bounds()->Add(Histogram::kBounds.begin(), Histogram::kBounds.end());
@@ -76,8 +60,8 @@ RequestMetrics::Series& RequestMetrics::series_of(const RequestFacts& request) {
 }
 
 RequestMetrics::Series& RequestMetrics::find_or_add(const RequestFacts& request) {
-  Labels labels{.source = peer_of(request.source),
-                .destination = peer_of(request.destination),
+  Labels labels{.source = Peer::of(request.source),
+                .destination = Peer::of(request.destination),
                 .service = request.service ? request.service->key : "",
                 .mtls = request.security == Security::kMtls,
                 .flags = request.flags,
@@ -87,15 +71,6 @@ RequestMetrics::Series& RequestMetrics::find_or_add(const RequestFacts& request)
   if (known != series_.end()) return known->second;
   if (series_.size() == limits::kRequestSeries) return overflow_ ? *overflow_ : overflow_.emplace();
   return series_[std::move(labels)];
-}
-
-RequestMetrics::Peer RequestMetrics::peer_of(const Workload* workload) {
-  if (workload == nullptr) return {};
-  return {.namespace_ = workload->namespace_,
-          .workload = workload->owner,
-          .app = workload->app,
-          .version = workload->version,
-          .account = workload->captured ? workload->service_account : ""};
 }
 
 void RequestMetrics::expire(Clock::time_point now) {
@@ -110,47 +85,27 @@ void RequestMetrics::report(std::string_view trust_domain, std::vector<v1::Count
   if (overflow_) append(overflow_text(), *overflow_, out);
 }
 
-void RequestMetrics::append(const Text& labels, const Series& series, std::vector<v1::Counter>* out) {
+void RequestMetrics::append(const LabelTexts& labels, const Series& series, std::vector<v1::Counter>* out) {
   add_counter("istio_requests_total", labels, out).set_value(static_cast<double>(series.duration_ms.count()));
   add_histogram("istio_request_duration_milliseconds", labels, series.duration_ms, out);
   add_histogram("istio_request_bytes", labels, series.request_bytes, out);
   add_histogram("istio_response_bytes", labels, series.response_bytes, out);
 }
 
-RequestMetrics::Text RequestMetrics::text_of(const Labels& labels, std::string_view trust_domain) {
-  Text text{{"reporter", "source"},
-            {"request_protocol", labels.call.grpc ? "grpc" : "http"},
+LabelTexts RequestMetrics::text_of(const Labels& labels, std::string_view trust_domain) {
+  LabelTexts text{{"reporter", "source"},
+                  {"request_protocol", labels.call.grpc ? "grpc" : "http"},
             {"response_code", std::to_string(labels.code)},
             {"grpc_response_status", labels.call.status ? std::to_string(*labels.call.status) : ""},
             {"response_flags", words(labels.flags)},
             {"connection_security_policy", labels.mtls ? "mutual_tls" : "none"}};
-  const auto add_peer = [&](std::string_view side, const Peer& peer) {
-    const auto add = [&](std::string_view name, std::string_view value) {
-      text.emplace_back(fmt::format("{}_{}", side, name), or_unknown(value));
-    };
-    add("workload", peer.workload);
-    add("workload_namespace", peer.namespace_);
-    add("principal",
-        peer.account.empty() ? "" : SpiffeId{std::string(trust_domain), peer.namespace_, peer.account}.text());
-    add("app", peer.app);
-    add("version", peer.version);
-  };
-  add_peer("source", labels.source);
-  add_peer("destination", labels.destination);
-  const size_t slash = labels.service.find('/');
-  const bool known = slash != std::string::npos;
-  const std::string service_namespace = known ? labels.service.substr(0, slash) : "";
-  const std::string service_name = known ? labels.service.substr(slash + 1) : "";
-  text.emplace_back("destination_service",
-                    known ? fmt::format("{}.{}.svc.cluster.local", service_name, service_namespace) : kUnknown);
-  text.emplace_back("destination_service_name", or_unknown(service_name));
-  text.emplace_back("destination_service_namespace", or_unknown(service_namespace));
+  add_peer_labels(labels.source, labels.destination, labels.service, trust_domain, text);
   return text;
 }
 
 // The labels of every series, so that a query over them finds this one too.
-RequestMetrics::Text RequestMetrics::overflow_text() {
-  Text text = text_of({}, "");
+LabelTexts RequestMetrics::overflow_text() {
+  LabelTexts text = text_of({}, "");
   for (auto& [name, value] : text) {
     if (name != "reporter" && name != "request_protocol" && name != "grpc_response_status") value = kOverflow;
   }

@@ -16,6 +16,7 @@
 #include "userspace-proxy/limits.h"
 #include "userspace-proxy/mesh/mesh.h"
 #include "userspace-proxy/telemetry/flow_table.h"
+#include "userspace-proxy/telemetry/metric_labels.h"
 #include "userspace-proxy/telemetry/response_flags.h"
 
 namespace leat::proxy {
@@ -65,13 +66,6 @@ class RequestMetrics {
   [[nodiscard]] size_t series() const { return series_.size(); }
 
  private:
-  // What tells series apart, as the labels say it: pods of one Deployment share a series, and so does one pod before
-  // and after an edit.
-  struct Peer {
-    std::string namespace_, workload, app, version;
-    std::string account;  // empty: it has no identity in the mesh
-    auto operator<=>(const Peer&) const = default;
-  };
   struct Labels {
     Peer source, destination;
     std::string service;  // namespace/name
@@ -105,14 +99,11 @@ class RequestMetrics {
     ServiceRef service;
   };
 
-  using Text = std::vector<std::pair<std::string, std::string>>;  // labels as they are exported
-
-  static Peer peer_of(const Workload* workload);
   Series& series_of(const RequestFacts& request);
   Series& find_or_add(const RequestFacts& request);
-  static Text text_of(const Labels& labels, std::string_view trust_domain);
-  static Text overflow_text();
-  static void append(const Text& labels, const Series& series, std::vector<v1::Counter>* out);
+  static LabelTexts text_of(const Labels& labels, std::string_view trust_domain);
+  static LabelTexts overflow_text();
+  static void append(const LabelTexts& labels, const Series& series, std::vector<v1::Counter>* out);
 
   std::map<Labels, Series> series_;
   std::unordered_map<Key, Shortcut, KeyHash> shortcuts_;  // emptied at each expire()

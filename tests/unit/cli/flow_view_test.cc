@@ -104,7 +104,7 @@ TEST_CASE("json has the raw values under names that stay") {
       R"({"id":7,"node":"node-a","direction":"outbound","path":"hbone","sourceNamespace":"shop","sourcePod":"frontend","sourceAddress":"10.1.0.11",)"
       R"("sourcePort":40000,"destinationService":"shop/backend","destinationNamespace":"shop","destinationPod":"backend-v1-1",)"
       R"("destinationAddress":"10.2.0.21","destinationPort":8080,"requestedAddress":"10.96.0.5","requestedPort":80,"security":"mTLS",)"
-      R"("peerIdentity":"spiffe://cluster.local/ns/shop/sa/backend","protocol":"tcp","bytesSent":62464,"bytesReceived":309248,)"
+      R"("peerIdentity":"spiffe://cluster.local/ns/shop/sa/backend","protocol":"tcp","requests":0,"bytesSent":62464,"bytesReceived":309248,)"
       R"("openedMs":1700000092000,"closedMs":0,"worker":0,"attempts":1,"verdict":"open","reason":"","cure":""})");
 }
 

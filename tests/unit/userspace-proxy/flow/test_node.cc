@@ -109,6 +109,7 @@ Node::Node(ca::CertificateAuthority& ca, ring::BackendKind backend, size_t worke
     control_ = std::make_unique<ControlClient>(control_loop_.loop(),
                                                ControlClient::Options{.instance = "test",
                                                                       .closed_sequence = &closed_sequence_,
+                                                                      .tapped_sequence = &tapped_sequence_,
                                                                       .reconnect = [] {},
                                                                       .leave = [this] { left_ = true; }});
   });
@@ -117,6 +118,7 @@ Node::Node(ca::CertificateAuthority& ca, ring::BackendKind backend, size_t worke
     auto worker = WorkerThread::start({.backend = backend}, {.index = static_cast<int>(i),
                                                              .descriptors = 10'000,
                                                              .closed_sequence = &closed_sequence_,
+                                                             .tapped_sequence = &tapped_sequence_,
                                                              .agent = control_->requests_of(i),
                                                              .listener_died = control_->listener_died_handler(),
                                                              .beat = [] {}});

@@ -121,6 +121,7 @@ class Node {
   std::condition_variable heard_;
   FakeAgent agent_;
   std::atomic<uint64_t> closed_sequence_{1};
+  std::atomic<uint64_t> tapped_sequence_{1};
   std::atomic<bool> left_ = false;
   std::unique_ptr<ControlClient> control_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;

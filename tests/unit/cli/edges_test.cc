@@ -1,0 +1,62 @@
+#include "cli/edges.h"
+
+#include <doctest/doctest.h>
+
+namespace leat::cli {
+namespace {
+
+// `counts` in the buckets up to 1, 10 and 100 ms, and above.
+void add(Counters& counters, const std::string& version, const std::string& code, std::initializer_list<uint64_t> counts) {
+  v1::Counter& counter = *counters.Add();
+  counter.set_name("istio_request_duration_milliseconds");
+  auto& labels = *counter.mutable_labels();
+  labels["reporter"] = "source";
+  labels["source_workload"] = "frontend";
+  labels["source_workload_namespace"] = "shop";
+  labels["destination_service_name"] = "backend";
+  labels["destination_service_namespace"] = "shop";
+  labels["destination_workload"] = "backend-" + version;
+  labels["destination_version"] = version;
+  labels["response_code"] = code;
+  for (const double bound : {1.0, 10.0, 100.0}) counter.mutable_histogram()->add_bounds(bound);
+  for (const uint64_t count : counts) counter.mutable_histogram()->add_counts(count);
+}
+
+TEST_CASE("an edge has what was counted between two moments") {
+  Counters before, after;
+  add(before, "v1", "200", {5, 5, 0, 0});
+  add(after, "v1", "200", {85, 5, 0, 0});
+  add(after, "v1", "503", {0, 10, 0, 0});
+  add(after, "v2", "404", {0, 0, 10, 0});
+  const std::vector<Edge> edges = edges_between(before, after, 2);
+  REQUIRE(edges.size() == 2);
+  CHECK(edges[0].version == "v1");
+  CHECK(edges[0].requests == 90);
+  CHECK(edges[0].rate == 45);
+  CHECK(edges[0].share == doctest::Approx(0.9));
+  CHECK(edges[0].success_rate() == doctest::Approx(80.0 / 90));
+  CHECK(edges[0].p50_ms == doctest::Approx(45.0 / 80));
+  CHECK(edges[0].p95_ms == doctest::Approx(1 + 9 * 5.5 / 10));
+  CHECK(edges[1].success_rate() == 1);
+}
+
+TEST_CASE("a proxy that began anew between two moments is not counted backwards") {
+  Counters before, after;
+  add(before, "v1", "200", {100, 0, 0, 0});
+  add(after, "v1", "200", {7, 0, 0, 0});
+  CHECK(edges_between(before, after, 1).at(0).requests == 7);
+}
+
+TEST_CASE("an edge without a new request is not shown") {
+  Counters same;
+  add(same, "v1", "200", {100, 0, 0, 0});
+  CHECK(edges_between(same, same, 1).empty());
+}
+
+TEST_CASE("a quantile beyond the last bound is told as that bound") {
+  CHECK(quantile_ms({1, 10}, {0, 0, 5}, 0.5) == 10);
+  CHECK(quantile_ms({1, 10}, {0, 0, 0}, 0.5) == 0);
+}
+
+}  // namespace
+}  // namespace leat::cli
