@@ -51,8 +51,8 @@ class Dashboard {
     for (size_t at = 0; (at = body.find(kPlace, at)) != std::string::npos;) body.replace(at, kPlace.size(), nonce);
     return {.type = "text/html; charset=utf-8",
             .body = std::move(body),
-            .policy = fmt::format("default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; connect-src 'self'",
-                                  nonce)};
+            .policy = fmt::format(
+                "default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; connect-src 'self'", nonce)};
   }
 
   Answer data() {
@@ -67,7 +67,8 @@ class Dashboard {
     Json json = dashboard_json(*model, {}, 0);
     if (!snapshots_.empty()) {
       const double seconds = std::chrono::duration<double>(taken - snapshots_.front().taken).count();
-      json = dashboard_json(*model, edges_between(snapshots_.front().reply.counters(), now->counters(), seconds), seconds);
+      json =
+          dashboard_json(*model, edges_between(snapshots_.front().reply.counters(), now->counters(), seconds), seconds);
     }
     json["incomplete"] = now->error();
     if (snapshots_.empty() || taken - snapshots_.back().taken >= std::chrono::milliseconds(500))
@@ -118,7 +119,8 @@ std::string read_head(int browser) {
 }
 
 std::string field(std::string_view head, std::string_view name) {
-  for (size_t at = head.find("\r\n"); at != std::string_view::npos && at + 2 < head.size(); at = head.find("\r\n", at + 2)) {
+  for (size_t at = head.find("\r\n"); at != std::string_view::npos && at + 2 < head.size();
+       at = head.find("\r\n", at + 2)) {
     const std::string_view line = head.substr(at + 2, head.find("\r\n", at + 2) - at - 2);
     if (line.size() <= name.size() || line[name.size()] != ':') continue;
     const bool same = std::ranges::equal(line.substr(0, name.size()), name,
@@ -147,7 +149,8 @@ void serve(int browser, uint16_t port, Dashboard& dashboard) {
   if (head.empty()) return;
   const Answer answer = answer_to(head, port, dashboard);
   const std::string text = fmt::format(
-      "HTTP/1.1 {}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncontent-security-policy: {}\r\ncache-control: no-store\r\n"
+      "HTTP/1.1 {}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncontent-security-policy: {}\r\ncache-control: "
+      "no-store\r\n"
       "x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\nconnection: close\r\n\r\n{}",
       answer.status, answer.type, answer.body.size(), answer.policy, answer.body);
   for (size_t at = 0; at < text.size();) {

@@ -37,8 +37,8 @@ double measured(const Owners& of_destination, const Owners& of_route, const std:
   double here = 0;
   double all = 0;
   for (const Edge& edge : edges) {
-    const std::string workload = (edge.service_namespace.empty() ? edge.source_namespace : edge.service_namespace) +
-                                 "/" + edge.workload;
+    const std::string workload =
+        (edge.service_namespace.empty() ? edge.source_namespace : edge.service_namespace) + "/" + edge.workload;
     if (of_route.contains(workload)) all += edge.requests;
     if (of_destination.contains(workload)) here += edge.requests;
   }
@@ -50,7 +50,8 @@ double measured(const Owners& of_destination, const Owners& of_route, const std:
 Json dashboard_json(const v1::ApiReply& mesh, const std::vector<Edge>& edges, double seconds) {
   const auto owners = owners_of(mesh.mesh());
   const auto find = [&](const Json& destination) {
-    const auto found = owners.find({destination["service"].get<std::string>(), destination["subset"].get<std::string>()});
+    const auto found =
+        owners.find({destination["service"].get<std::string>(), destination["subset"].get<std::string>()});
     return found == owners.end() ? Owners{} : found->second;
   };
   Json routes = routes_view(mesh, false).list;

@@ -62,13 +62,16 @@ void add(const Sums& more, Sums& total) {
 }
 
 std::string milliseconds_text(double ms) {
-  return ms < 10 ? fmt::format("{:.1f} ms", ms) : ms < 10'000 ? fmt::format("{:.0f} ms", ms)
-                                                              : fmt::format("{:.1f} s", ms / 1000);
+  return ms < 10       ? fmt::format("{:.1f} ms", ms)
+         : ms < 10'000 ? fmt::format("{:.0f} ms", ms)
+                       : fmt::format("{:.1f} s", ms / 1000);
 }
 
 Cell success_cell(const Edge& edge) {
   const double percent = 100 * edge.success_rate();
-  return {fmt::format("{:.2f}%", percent), percent >= 99.9 ? Colour::kGreen : percent >= 99 ? Colour::kYellow : Colour::kRed};
+  return {fmt::format("{:.2f}%", percent), percent >= 99.9 ? Colour::kGreen
+                                           : percent >= 99 ? Colour::kYellow
+                                                           : Colour::kRed};
 }
 
 }  // namespace

@@ -184,10 +184,8 @@ int run_tap(const Options& options) {
     complain(fmt::format("--status: '{}' is no status", status), "write it like 503 or 5xx");
     return kWrongUsage;
   }
-  return tap({.agent = options.agent,
-              .filter = options.tap_filter,
-              .output = output_of(options),
-              .count = options.count});
+  return tap(
+      {.agent = options.agent, .filter = options.tap_filter, .output = output_of(options), .count = options.count});
 }
 
 int run_top(const Options& options) {
@@ -359,9 +357,10 @@ int run(int argc, char** argv) {
   add_output(add("check", "leat check && echo healthy",
                  "Every prerequisite, hook, map and age, with the cure of what is wrong. Exit 1: something is.",
                  [&] { return run_check(options); }));
-  CLI::App* metrics_command = add("metrics", "leat metrics | grep istio_requests_total",
-                                  "Counters of agent, kernel and proxy, as Prometheus reads them; with -o in another form.",
-                                  [&] { return run_metrics(options); });
+  CLI::App* metrics_command =
+      add("metrics", "leat metrics | grep istio_requests_total",
+          "Counters of agent, kernel and proxy, as Prometheus reads them; with -o in another form.",
+          [&] { return run_metrics(options); });
   metrics_command->add_flag("--openmetrics", options.openmetrics, "in OpenMetrics' text format");
   add_output(metrics_command);
 

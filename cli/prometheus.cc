@@ -81,7 +81,8 @@ std::string text_of(const v1::ApiReply& reply, Family family) {
 }  // namespace
 
 std::string prometheus_text(const v1::ApiReply& reply) {
-  return text_of(reply, [](const std::string& name, const char* type) { return fmt::format("# TYPE {} {}\n", name, type); });
+  return text_of(reply,
+                 [](const std::string& name, const char* type) { return fmt::format("# TYPE {} {}\n", name, type); });
 }
 
 std::string openmetrics_text(const v1::ApiReply& reply) {

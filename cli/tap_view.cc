@@ -73,12 +73,10 @@ Table tap_table(const std::vector<v1::TappedRequest>& requests, bool wide) {
                  humanise_bytes(request.request_bytes()),
                  humanise_bytes(request.response_bytes())};
     if (wide) {
-      const std::vector<Cell> more = {or_dash(request.authority()),
-                                      endpoint_text(request.destination_address(), request.destination_port()),
-                                      or_dash(request.security()),
-                                      std::to_string(request.attempts()),
-                                      or_dash(request.trace_id()),
-                                      or_dash(request.reason())};
+      const std::vector<Cell> more = {
+          or_dash(request.authority()), endpoint_text(request.destination_address(), request.destination_port()),
+          or_dash(request.security()),  std::to_string(request.attempts()),
+          or_dash(request.trace_id()),  or_dash(request.reason())};
       row.cells.insert(row.cells.end(), more.begin(), more.end());
     }
     table.add(std::move(row));

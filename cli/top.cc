@@ -33,8 +33,9 @@ int top(const TopOptions& options) {
   for (;;) {
     Result<Snapshot> now = take_snapshot(options.agent);
     if (!now) {
-      complain(fmt::format("can't reach the agent at {}: {}", options.agent, now.error().message),
-               "is leat-agent running here? name its socket with --agent STATE/api.sock, or in the variable LEAT_AGENT");
+      complain(
+          fmt::format("can't reach the agent at {}: {}", options.agent, now.error().message),
+          "is leat-agent running here? name its socket with --agent STATE/api.sock, or in the variable LEAT_AGENT");
       return kNoAgent;
     }
     if (before) {

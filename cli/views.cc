@@ -125,12 +125,8 @@ Json service_json(const v1::Service& service, const Workloads& workloads,
     ids.push_back(
         {{"id", alias->id()}, {"address", address_text(alias->address())}, {"remoteOnly", alias->remote_only()}});
   }
-  return {{"namespace", service.namespace_()},
-          {"name", service.name()},
-          {"vips", addresses_of(service.vips())},
-          {"headless", service.headless()},
-          {"ports", std::move(ports)},
-          {"endpoints", std::move(endpoints)},
+  return {{"namespace", service.namespace_()}, {"name", service.name()},    {"vips", addresses_of(service.vips())},
+          {"headless", service.headless()},    {"ports", std::move(ports)}, {"endpoints", std::move(endpoints)},
           {"aliases", std::move(ids)}};
 }
 

@@ -11,7 +11,7 @@
 namespace leat {
 namespace {
 
-constexpr int kDeepest = 32;  // parentheses and negations within one another: the parser recurses
+constexpr int kDeepest = 32;       // parentheses and negations within one another: the parser recurses
 constexpr size_t kLongest = 4096;  // bytes: a chain of && is as deep as it is long
 
 enum class Kind : uint8_t { kOr, kAnd, kNot, kCompareNumber, kCompareText, kText, kFlag, kHasHeader };
@@ -20,18 +20,16 @@ enum class TextTest : uint8_t { kStartsWith, kEndsWith, kContains, kMatches };
 enum class Number : uint8_t { kResponseCode, kResponseSize, kRequestSize, kDuration };
 enum class Text : uint8_t { kMethod, kPath, kUrlPath, kHost, kProtocol, kHeader };
 
-constexpr std::pair<std::string_view, Number> kNumbers[] = {{"response.code", Number::kResponseCode},
-                                                            {"response.size", Number::kResponseSize},
-                                                            {"response.total_size", Number::kResponseSize},
-                                                            {"request.size", Number::kRequestSize},
-                                                            {"request.total_size", Number::kRequestSize},
-                                                            {"request.duration_ms", Number::kDuration}};
+constexpr std::pair<std::string_view, Number> kNumbers[] = {
+    {"response.code", Number::kResponseCode},       {"response.size", Number::kResponseSize},
+    {"response.total_size", Number::kResponseSize}, {"request.size", Number::kRequestSize},
+    {"request.total_size", Number::kRequestSize},   {"request.duration_ms", Number::kDuration}};
 constexpr std::pair<std::string_view, Text> kTexts[] = {
-    {"request.method", Text::kMethod},     {"request.path", Text::kPath}, {"request.url_path", Text::kUrlPath},
-    {"request.host", Text::kHost},         {"request.protocol", Text::kProtocol},
-    {"request.headers", Text::kHeader},    {"request.useragent", Text::kHeader}};
+    {"request.method", Text::kMethod},   {"request.path", Text::kPath},         {"request.url_path", Text::kUrlPath},
+    {"request.host", Text::kHost},       {"request.protocol", Text::kProtocol}, {"request.headers", Text::kHeader},
+    {"request.useragent", Text::kHeader}};
 constexpr std::pair<std::string_view, Operator> kOperators[] = {
-    {"==", Operator::kEqual},         {"!=", Operator::kUnequal}, {"<=", Operator::kLessOrEqual},
+    {"==", Operator::kEqual},          {"!=", Operator::kUnequal}, {"<=", Operator::kLessOrEqual},
     {">=", Operator::kGreaterOrEqual}, {"<", Operator::kLess},     {">", Operator::kGreater}};
 constexpr std::pair<std::string_view, TextTest> kTests[] = {{"startsWith", TextTest::kStartsWith},
                                                             {"endsWith", TextTest::kEndsWith},
@@ -322,8 +320,8 @@ class Parser {
   std::string_view word() {
     skip_blanks();
     size_t size = 0;
-    while (size < rest_.size() && (std::isalnum(static_cast<unsigned char>(rest_[size])) != 0 || rest_[size] == '_' ||
-                                   rest_[size] == '.'))
+    while (size < rest_.size() &&
+           (std::isalnum(static_cast<unsigned char>(rest_[size])) != 0 || rest_[size] == '_' || rest_[size] == '.'))
       ++size;
     const std::string_view found = rest_.substr(0, size);
     rest_.remove_prefix(size);

@@ -34,6 +34,8 @@ Result<Regex> Regex::compile(std::string_view expression) {
   return Regex(std::move(*compiled));
 }
 
+std::string Regex::quote(std::string_view text) { return re2::RE2::QuoteMeta(piece(text)); }
+
 bool Regex::matches(std::string_view text) const { return re2::RE2::FullMatch(piece(text), *expression_); }
 
 Substitution::Substitution(std::unique_ptr<re2::RE2> expression, std::string replacement)

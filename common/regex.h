@@ -19,6 +19,8 @@ class Regex {
  public:
   // kInvalid with RE2's reason; an expression that would take more than 1 MiB is too large.
   static Result<Regex> compile(std::string_view expression);
+  // An expression for this text and no other.
+  static std::string quote(std::string_view text);
   Regex(Regex&&) noexcept;
   Regex& operator=(Regex&&) noexcept;
   ~Regex();

@@ -79,8 +79,8 @@ struct LocalPod {
 struct CompiledMesh {
   v1::Mesh mesh;  // sorted: workloads by uid, services by namespace and name, aliases by id (delta.h needs it)
   CapturePlan plan;
-  std::vector<LocalPod> local_pods;   // by namespace and name
-  std::vector<v1::Finding> findings;  // by file and line
+  std::vector<LocalPod> local_pods;             // by namespace and name
+  std::vector<v1::Finding> findings;            // by file and line
   std::vector<v1::RouteStatus> route_statuses;  // of Gateway API routes: by kind, namespace and name
 };
 

@@ -14,8 +14,8 @@
 namespace leat::control {
 
 struct ServiceEndpoint {
-  const LivePod* pod = nullptr;        // null: not a pod that is known
-  bool ready = false;                  // may get new connections
+  const LivePod* pod = nullptr;  // null: not a pod that is known
+  bool ready = false;            // may get new connections
   uint32_t weight = 1;
   std::map<uint16_t, uint16_t> ports;  // Service port -> the endpoint's
   // As its EndpointSlice has them, where there is one.

@@ -10,7 +10,7 @@
 namespace leat::control {
 namespace {
 
-constexpr uint32_t kNoBackend = 500;  // what the specification wants of a rule that leads nowhere
+constexpr uint32_t kInvalidBackend = 500;  // what the specification wants, where a reference can't be used
 
 bool is_service(const ObjectRef& ref) { return ref.group.empty() && ref.kind == "Service"; }
 
@@ -134,7 +134,7 @@ void GatewayRoutes::attach(const Attached& route, const ObjectSet& objects, Find
     if (compiled.answer_case() == v1::HttpRoute::ANSWER_NOT_SET) {
       const auto backends = compile_backends(route, rule, objects, resolved, findings);
       compiled.mutable_destinations()->Assign(backends.begin(), backends.end());
-      if (backends.empty()) compiled.mutable_direct_response()->set_status(kNoBackend);
+      if (backends.empty()) compiled.mutable_direct_response()->set_status(kInvalidBackend);
     }
     for (const auto& [backend, percent] : rule.mirrors) {
       v1::Mirror& mirror = *compiled.add_mirrors();
@@ -170,7 +170,7 @@ std::vector<v1::RouteDestination> GatewayRoutes::compile_backends(const Attached
   uint64_t sum = 0;
   for (const BackendRef& backend : rule.backends) {
     destinations.push_back(
-        compile_backend(route, backend, objects, "requests that come here are answered with 503", resolved, findings));
+        compile_backend(route, backend, objects, "requests that come here are answered with 500", resolved, findings));
     sum += backend.weight;
   }
   if (sum > 0) return destinations;
@@ -188,6 +188,7 @@ v1::RouteDestination GatewayRoutes::compile_backend(const Attached& route, const
   v1::RouteDestination destination;
   destination.set_host(to.name.text());
   destination.set_weight(backend.weight);
+  destination.set_missing_status(kInvalidBackend);
   if (backend.headers.ByteSizeLong() > 0) *destination.mutable_headers() = backend.headers;
   const auto refuse = [&](std::string reason, const std::string& why) {
     findings.push_back(route_finding(route.kind, *route.meta, to.place, fmt::format("{}; {}", why, consequence)));

@@ -123,8 +123,9 @@ constexpr std::string_view kHeaderEdits = "add remove set";
 constexpr Level kVirtualService[] = {
     {"", kTop},
     {"spec", "exportTo gateways hosts http", "tcp tls"},
-    {"spec.http[]", "delegate directResponse fault headers match name redirect retries rewrite route timeout",
-     "corsPolicy mirror mirrorPercent mirrorPercentage mirrors"},
+    {"spec.http[]",
+     "corsPolicy delegate directResponse fault headers match mirror mirrorPercent mirrorPercentage mirrors name "
+     "redirect retries rewrite route timeout"},
     {"spec.http[].corsPolicy",
      "allowCredentials allowHeaders allowMethods allowOrigin allowOrigins exposeHeaders maxAge unmatchedPreflights"},
     {"spec.http[].corsPolicy.allowOrigins[]", kTextMatch},
@@ -181,15 +182,16 @@ constexpr Level kVirtualService[] = {
     {"spec.http[].route[].destination.port", "number"},
 };
 
-constexpr std::string_view kTrafficPolicy = "loadBalancer outlierDetection portLevelSettings retryBudget tls";
+constexpr std::string_view kTrafficPolicy =
+    "connectionPool loadBalancer outlierDetection portLevelSettings retryBudget tls";
 
 constexpr Level kDestinationRule[] = {
     {"", kTop},
     {"spec", "exportTo host subsets trafficPolicy", "workloadSelector"},
     {"spec.subsets[]", "labels name trafficPolicy"},
     {"spec.subsets[].labels", kAnyKey},
-    {"**.trafficPolicy", kTrafficPolicy, "connectionPool proxyProtocol tunnel"},
-    {"**.portLevelSettings[]", "loadBalancer outlierDetection port tls", "connectionPool"},
+    {"**.trafficPolicy", kTrafficPolicy, "proxyProtocol tunnel"},
+    {"**.portLevelSettings[]", "connectionPool loadBalancer outlierDetection port tls"},
     {"**.portLevelSettings[].port", "number"},
     {"**.loadBalancer", "consistentHash localityLbSetting simple warmup warmupDurationSecs", "zoneAwareLbSetting"},
     {"**.consistentHash",

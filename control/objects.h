@@ -352,10 +352,9 @@ struct Mesh {
   v1::MeshSettings settings;  // whole: what the object leaves out has its default
 };
 
-using Object =
-    std::variant<Namespace, Node, Pod, NodeWorkloads, Service, EndpointSlice, PeerAuthentication, VirtualService,
-                 DestinationRule, ServiceEntry, GatewayHttpRoute, GatewayGrpcRoute, ReferenceGrant, NetworkPolicy,
-                 Telemetry, Mesh>;
+using Object = std::variant<Namespace, Node, Pod, NodeWorkloads, Service, EndpointSlice, PeerAuthentication,
+                            VirtualService, DestinationRule, ServiceEntry, GatewayHttpRoute, GatewayGrpcRoute,
+                            ReferenceGrant, NetworkPolicy, Telemetry, Mesh>;
 
 inline const Meta& meta_of(const Object& object) {
   return std::visit([](const auto& some) -> const Meta& { return some.meta; }, object);
@@ -392,11 +391,11 @@ class ObjectSet {
   [[nodiscard]] size_t size() const;
 
  private:
-  std::tuple<std::map<Name, Namespace>, std::map<Name, Node>, std::map<Name, Pod>, std::map<Name, NodeWorkloads>, std::map<Name, Service>,
-             std::map<Name, EndpointSlice>, std::map<Name, PeerAuthentication>, std::map<Name, VirtualService>,
-             std::map<Name, DestinationRule>, std::map<Name, ServiceEntry>, std::map<Name, GatewayHttpRoute>,
-             std::map<Name, GatewayGrpcRoute>, std::map<Name, ReferenceGrant>, std::map<Name, NetworkPolicy>,
-             std::map<Name, Telemetry>, std::map<Name, Mesh>>
+  std::tuple<std::map<Name, Namespace>, std::map<Name, Node>, std::map<Name, Pod>, std::map<Name, NodeWorkloads>,
+             std::map<Name, Service>, std::map<Name, EndpointSlice>, std::map<Name, PeerAuthentication>,
+             std::map<Name, VirtualService>, std::map<Name, DestinationRule>, std::map<Name, ServiceEntry>,
+             std::map<Name, GatewayHttpRoute>, std::map<Name, GatewayGrpcRoute>, std::map<Name, ReferenceGrant>,
+             std::map<Name, NetworkPolicy>, std::map<Name, Telemetry>, std::map<Name, Mesh>>
       kinds_;
 };
 

@@ -17,17 +17,6 @@ namespace {
 constexpr std::string_view kGatewayGroup = "gateway.networking.k8s.io";
 constexpr uint32_t kMaxWeight = 1'000'000;
 
-// An expression for this text and no other.
-std::string quoted(std::string_view text) {
-  constexpr std::string_view kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
-  std::string expression;
-  for (const char letter : text) {
-    if (!kPlain.contains(letter)) expression.push_back('\\');
-    expression.push_back(letter);
-  }
-  return expression;
-}
-
 std::optional<uint32_t> read_number(const Field& field, uint32_t least, uint32_t most) {
   const auto text = field.text();
   if (!text) return std::nullopt;
@@ -115,7 +104,7 @@ void read_grpc_match(const Field& field, v1::RouteMatch& match) {
   const bool exact = !is_expression(method["type"]);
   const auto part = [&](const std::string& text) {
     if (text.empty()) return std::string("[^/]+");
-    return exact ? quoted(text) : fmt::format("(?:{})", text);
+    return exact ? Regex::quote(text) : fmt::format("(?:{})", text);
   };
   const std::string expression = fmt::format("/{}/{}", part(service), part(name));
   if (const auto regex = Regex::compile(expression); !regex)
@@ -241,7 +230,7 @@ void read_origin(const Field& item, v1::Cors& cors) {
   const size_t star = origin.find('*');
   v1::StringMatch& match = *cors.add_allow_origins();
   if (star == std::string::npos || origin == "*") return match.set_exact(origin);
-  match.set_regex(quoted(origin.substr(0, star)) + ".+" + quoted(origin.substr(star + 1)));
+  match.set_regex(Regex::quote(origin.substr(0, star)) + ".+" + Regex::quote(origin.substr(star + 1)));
 }
 
 void read_tokens(const Field& list, google::protobuf::RepeatedPtrField<std::string>& texts) {
@@ -292,10 +281,8 @@ void read_filters(const Field& list, const std::string& ns, GatewayRule& rule) {
     } else if (type == "URLRewrite") {
       read_rewrite(filter["urlRewrite"], actions);
     } else if (type == "CORS") {
-      filter.warn("not supported yet by the proxy; answers say nothing of other origins");
       read_cors_filter(filter["cors"], actions);
     } else if (type == "RequestMirror") {
-      filter.warn("not supported yet by the proxy; no request is mirrored");
       const Field mirror = filter["requestMirror"];
       rule.mirrors.emplace_back(BackendRef{.to = read_ref(mirror["backendRef"], "", "Service", ns)},
                                 read_mirror_share(mirror));

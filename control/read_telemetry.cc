@@ -154,7 +154,8 @@ std::optional<v1::TraceTag> read_tag(const std::string& name, const Field& field
     tag.set_literal(literal["value"].text_or());
   } else if (const Field header = field["header"]; header.present()) {
     std::string header_name = header["name"].text_or();
-    std::ranges::transform(header_name, header_name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c | 0x20 : c; });
+    std::ranges::transform(header_name, header_name.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? c | 0x20 : c; });
     tag.set_header(std::move(header_name));
     tag.set_fallback(header["defaultValue"].text_or());
   } else if (const Field environment = field["environment"]; environment.present()) {

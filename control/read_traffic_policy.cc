@@ -107,8 +107,7 @@ std::optional<v1::ConsistentHash> read_hash(const Field& field) {
   if (field["httpCookie"].present()) read_cookie(field["httpCookie"], *hash.mutable_cookie());
   if (field["useSourceIp"].boolean() == true) hash.set_source_address(true);
   if (auto param = field["httpQueryParameterName"].text()) hash.set_query_param(std::move(*param));
-  if (hash.key_case() == v1::ConsistentHash::KEY_NOT_SET ||
-      (hash.has_cookie() && hash.cookie().name().empty())) {
+  if (hash.key_case() == v1::ConsistentHash::KEY_NOT_SET || (hash.has_cookie() && hash.cookie().name().empty())) {
     field.error("names no httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName; ignored");
     return std::nullopt;
   }
@@ -151,7 +150,8 @@ LocalitySetting::Distribute read_distribute(const Field& entry) {
     sum += share;
     if (share > 0) distribute.shares.push_back({parse_locality(to), share});
   }
-  if (sum != 100) entry["to"].error(fmt::format("the shares sum to {}, not to 100; they count as shares of {}", sum, sum));
+  if (sum != 100)
+    entry["to"].error(fmt::format("the shares sum to {}, not to 100; they count as shares of {}", sum, sum));
   return distribute;
 }
 
@@ -246,9 +246,10 @@ std::optional<v1::UpstreamTls> read_tls(const Field& field) {
   if (*mode == "DISABLE") return v1::UPSTREAM_TLS_DISABLE;
   if (*mode == "ISTIO_MUTUAL") return v1::UPSTREAM_TLS_MUTUAL;
   if (*mode == "SIMPLE" || *mode == "MUTUAL") {
-    field["mode"].error(fmt::format("{} is not supported: the proxy starts no TLS of its own towards servers; ignored, "
-                                    "so the mode is as if none were given",
-                                    *mode));
+    field["mode"].error(
+        fmt::format("{} is not supported: the proxy starts no TLS of its own towards servers; ignored, "
+                    "so the mode is as if none were given",
+                    *mode));
   } else {
     field["mode"].error(fmt::format("must be DISABLE, SIMPLE, MUTUAL or ISTIO_MUTUAL, not '{}'; ignored", *mode));
   }
@@ -300,8 +301,8 @@ void read_balancing_annotations(const Field& metadata, TrafficPolicySpec& policy
     if (name == kBalancingAnnotation) {
       const auto algorithm = parse_balancing(field.text_or());
       if (!algorithm) {
-        field.error(fmt::format("must be least-request, round-robin, random or peak-ewma, not '{}'; ignored",
-                                field.text_or()));
+        field.error(
+            fmt::format("must be least-request, round-robin, random or peak-ewma, not '{}'; ignored", field.text_or()));
         continue;
       }
       if (!policy.all.load_balancer) policy.all.load_balancer.emplace();

@@ -37,10 +37,9 @@ class Policies {
       algorithm_ = *algorithm;
       return;
     }
-    findings_.push_back(
-        finding_on(Severity::kError, service_, fmt::format("metadata.annotations[{}]", kBalancingAnnotation),
-                   fmt::format("must be least-request, round-robin, random or peak-ewma, not '{}'; least-request is used",
-                               text)));
+    findings_.push_back(finding_on(
+        Severity::kError, service_, fmt::format("metadata.annotations[{}]", kBalancingAnnotation),
+        fmt::format("must be least-request, round-robin, random or peak-ewma, not '{}'; least-request is used", text)));
   }
 
   [[nodiscard]] v1::TrafficPolicy compile(const PolicySections& sections) const {
@@ -86,9 +85,10 @@ void check_ports(const Service& service, const DestinationRule& rule, const Traf
                  const Place& place, Findings& findings) {
   for (const auto& [port, sections] : policy.ports) {
     if (std::ranges::find(service.ports, port, &ServicePortSpec::port) != service.ports.end()) continue;
-    findings.push_back(finding_at(Severity::kWarning, rule, place, "",
-                                  fmt::format("portLevelSettings of port {} have no effect: Service {} has no such port",
-                                              port, service.meta.name.text())));
+    findings.push_back(
+        finding_at(Severity::kWarning, rule, place, "",
+                   fmt::format("portLevelSettings of port {} have no effect: Service {} has no such port", port,
+                               service.meta.name.text())));
   }
 }
 

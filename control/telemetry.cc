@@ -38,8 +38,7 @@ TelemetryPolicies::TelemetryPolicies(const ObjectSet& objects, const std::string
     }
     const auto [winner, first] = namespace_policies_.emplace(ns, policy);
     if (!first)
-      findings.push_back(
-          loses_to(*policy, *winner->second, ns == root_namespace ? "the mesh" : "namespace " + ns));
+      findings.push_back(loses_to(*policy, *winner->second, ns == root_namespace ? "the mesh" : "namespace " + ns));
   }
   const auto mesh_wide = namespace_policies_.find(root_namespace);
   if (mesh_wide != namespace_policies_.end()) mesh_policy_ = mesh_wide->second;

@@ -94,7 +94,11 @@ inline constexpr auto kLinger = 2s;
 inline constexpr uint32_t kRetries = 2;
 inline constexpr std::chrono::milliseconds kRetryBackoff = 25ms;
 inline constexpr int64_t kRetryBackoffFactor = 10;
-// A body up to this size is kept until its response begins, to be sent again. Fixed.
+// How long a mirrored request may wait for its answer, which nobody reads. Fixed.
+inline constexpr auto kMirrorTime = 30s;
+// Mirrored requests at once, a worker: a mirror that hangs must not take the buffers of others. Fixed.
+inline constexpr uint32_t kMirrorsUnderWay = 256;
+// A body up to this size is kept until its response is there, to be sent again or to a mirror. Fixed.
 inline constexpr size_t kReplayBytes = 64 * 1024;
 // What a worker keeps so in all; a body beyond it is sent once only. Fixed.
 inline constexpr size_t kReplayBytesAWorker = 32 * 1024 * 1024;

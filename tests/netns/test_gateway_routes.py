@@ -78,13 +78,13 @@ def test_filters_edit_heads_rewrite_and_redirect(site, gateway):
     assert moved.status == 301 and moved.header("location") == "https://web/x?q=1"
 
 
-def test_what_leads_to_no_backend_is_answered_here_and_the_status_says_why(site, gateway):
+def test_the_share_of_a_backend_that_cannot_be_used_is_answered_500_and_the_status_says_why(site, gateway):
     gateway.apply([{"matches": [{"path": {"value": "/gone"}}], "backendRefs": [{"name": "gone", "port": 80}]},
                    {"matches": [{"path": {"value": "/foreign"}}], "backendRefs": [{"name": "foreign", "namespace": "team", "port": 80}]},
                    {"matches": [{"path": {"value": "/none"}}]}])
     gone, foreign, none = site.call(ask_in_turn, [get("/gone"), get("/foreign"), get("/none")])
-    assert (gone.status, foreign.status, none.status) == (503, 503, 500)
-    assert gone.header("leat-reason") == "no-route-target"
+    assert (gone.status, foreign.status, none.status) == (500, 500, 500)
+    assert gone.header("leat-reason") == "invalid-backend"
     [status] = json.loads(site.shop.a.leat("routes", "--status", "-o", "json").stdout)
     assert status["parent"] == f"Service {NAMESPACE}/{site.name}"
     assert [(one["type"], one["status"], one["reason"]) for one in status["conditions"]] == [

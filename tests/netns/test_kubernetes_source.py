@@ -214,20 +214,6 @@ def test_nothing_is_lost_while_the_server_is_away_and_traffic_does_not_notice(cl
         node.wait_ready()
 
 
-def test_an_agent_that_starts_while_the_server_is_away_lets_nothing_go(cluster):
-    cluster.api.stop()
-    cluster.a.agent.terminate()
-    cluster.a.start_agent(**cluster.api.config(cluster.a))
-    cluster.a.agent.expect("is connected")
-    assert not cluster.ask(60)["failed"]
-    cluster.api.start()
-    cluster.a.wait_ready(40)
-    wait_until_known(cluster)
-    with all_to_v2(cluster):
-        answered_by(cluster, V2)
-    answered_by(cluster, ALL)
-
-
 # ---------------------------------------------------------------- kinds that are not installed
 
 def test_a_kind_that_is_not_installed_is_missed_by_nobody_and_noticed_when_it_comes():

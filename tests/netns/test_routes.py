@@ -129,6 +129,23 @@ def _ask_each(address, port, requests):
     return [ask(address, port, request, request.split(b" ")[0].decode()) for request in requests]
 
 
+# ---------------------------------------------------------------- pages of other origins
+
+def test_a_preflight_is_answered_here_and_answers_to_an_allowed_origin_say_so(site, routes):
+    routes.apply(routes.to(corsPolicy={"allowOrigins": [{"exact": "http://a.com"}], "allowMethods": ["GET", "PUT"], "allowHeaders": ["x-one"],
+                                       "exposeHeaders": ["x-from"], "maxAge": "24h", "allowCredentials": True}))
+    preflight = ["Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: x-one"]
+    asked, allowed, foreign, foreign_preflight = site.call(ask_in_turn, [
+        get("/", "Origin: http://a.com", *preflight, method="OPTIONS"), get("/", "Origin: http://a.com"),
+        get("/", "Origin: http://b.com"), get("/", "Origin: http://b.com", *preflight, method="OPTIONS")])
+    assert asked.status == 200 and asked.body == b"" and asked.header("x-from") is None
+    assert asked.header("access-control-allow-methods") == "GET,PUT" and asked.header("access-control-max-age") == "86400"
+    assert allowed.header("access-control-allow-origin") == "http://a.com" and allowed.header("x-from") == "server"
+    assert allowed.header("access-control-allow-credentials") == "true" and allowed.header("access-control-expose-headers") == "x-from"
+    assert foreign.status == 200 and foreign.header("access-control-allow-origin") is None
+    assert foreign_preflight.header("x-from") == "server"  # the server's own answer
+
+
 # ---------------------------------------------------------------- delegation
 
 def test_a_delegate_adds_its_conditions_to_those_of_the_entry_that_leads_to_it(site, routes):

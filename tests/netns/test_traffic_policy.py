@@ -1,12 +1,16 @@
 """What trafficPolicy of a DestinationRule does to real connections: who is chosen, who is left out, and how much is let through."""
+import contextlib
 import json
 import re
+import select
+import signal
+import time
 from collections import Counter
 
 import pytest
 
-from mesh import asks_leat, metrics
-from http_programs import Talk, ask, get, response, serve
+from mesh import asks_leat, flows, metrics
+from http_programs import Talk, ask, get, post, response, serve
 from lab import wait_for
 from programs import connect, reset
 from shop import NAMESPACE
@@ -33,11 +37,16 @@ def policed(shop):
 
 def _telling(name):
     def handle(talk, _):
-        while (request := talk.request()) is not None:
+        while (request := talk.head()) is not None:
+            if request.header("expect"):
+                talk.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            for _ in talk.exactly(int(request.header("content-length") or 0)):
+                pass
             broken = request.header("x-broken") == name
             if request.header("x-reset") == name:
                 return reset(talk.sock)
-            talk.send(response(503 if broken else 200, name.encode()))
+            body = str(talk.sock.getpeername()).encode() if request.header("x-port") else name.encode()
+            talk.send(response(503 if broken else 200, body))
     return handle
 
 
@@ -68,16 +77,14 @@ def ask_names(count, port, each, *headers):
     """Counts of (status, who) over so many requests, on a new connection after `each`."""
     seen = Counter()
     for start in range(0, count, each):
-        with connect(ADDRESS, port) as sock:
-            talk = Talk(sock)
-            for _ in range(min(each, count - start)):
-                try:
+        try:
+            with connect(ADDRESS, port) as sock:
+                talk = Talk(sock)
+                for _ in range(min(each, count - start)):
                     answer = talk.ask(get("/", *headers))
-                except (OSError, EOFError):
-                    seen["reset"] += 1
-                    break
-                seen[answer.status, answer.body.decode() if answer.status == 200 or answer.header("leat-reason") is None
-                     else answer.header("leat-reason")] += 1
+                    seen[answer.status, answer.header("leat-reason") or answer.body.decode()] += 1
+        except (OSError, EOFError):
+            seen["reset"] += 1
     return seen
 
 
@@ -173,3 +180,123 @@ def test_shares_of_zones_hold_whatever_the_number_of_their_endpoints(policed, zo
     rule({"loadBalancer": {"localityLbSetting": {"distribute": [{"from": "eu/eu-1/*", "to": {"eu/eu-1/*": 80, "eu/eu-2/*": 20}}]}}})
     seen = names(policed, 1000)
     assert abs(seen[200, "backend-v1-1"] - 800) < 70, seen  # 5.5 standard deviations
+
+
+# ---------------------------------------------------------------- limits
+
+def hold_request(talk):
+    """Sends a request that its server has seen and that is not over before the body is sent, which is what is returned."""
+    talk.send(post(b"", "Expect: 100-continue").replace(b"Content-Length: 0", b"Content-Length: 4"))
+    assert talk.response().status == 100
+    return b"body"
+
+
+def ask_while_one_is_held(count):
+    """Sends so many requests, each on its own connection, while another one is under way; how they ended, and how after that one."""
+    with contextlib.ExitStack() as stack:
+        def talk():
+            return Talk(stack.enter_context(connect(ADDRESS, 80)))
+        first, others = talk(), [talk() for _ in range(count)]
+        rest = hold_request(first)
+        for other in others:
+            other.send(get())
+        watched = {other.sock: other for other in others}
+        refused = Counter()
+        while len(watched) > 1 or (watched and count == 1):  # all but one that may wait
+            for sock in select.select(list(watched), [], [], 20)[0]:
+                answer = watched.pop(sock).response()
+                refused[answer.status, answer.header("leat-reason")] += 1
+        waiting = list(watched.values())
+        served = first.ask(rest).status
+        return refused, served, [each.response().status for each in waiting]
+
+
+def test_requests_beyond_the_limit_are_answered_503_at_once_and_counted(policed, rule):
+    rule({"connectionPool": {"http": {"http2MaxRequests": 1}}})
+    refused, served, _ = policed.frontend.call(ask_while_one_is_held, 1)
+    assert refused == {(503, "request-limit"): 1} and served == 200
+    assert counted(policed, "leat_overflows_total", destination_service=f"{NAMESPACE}/{NAME}", port="80", limit="requests") >= 1
+    assert counted(policed, "istio_requests_total", response_flags="UO", destination_service_name=NAME) >= 1
+    assert names(policed, 20, each=1).keys() == {(200, name) for name in policed.backends}
+
+
+def test_a_request_waits_for_the_only_connection_and_those_that_may_not_wait_are_refused(policed, rule):
+    rule({"connectionPool": {"tcp": {"maxConnections": 1}, "http": {"http1MaxPendingRequests": 1}}})
+    for _ in range(4):  # the two may be of one worker or of two
+        refused, served, waited = policed.frontend.call(ask_while_one_is_held, 5)
+        assert refused == {(503, "pending-limit"): 4} and served == 200 and waited == [200]
+
+
+def open_and_try_one_more(count):
+    """Opens so many opaque connections and uses each; whether one more is reset, and whether one is let in when one of them ends."""
+    with contextlib.ExitStack() as stack:
+        talks = [Talk(stack.enter_context(connect(ADDRESS, 81))) for _ in range(count)]
+        used = [each.ask(get()).status for each in talks]
+        refused = "reset" in ask_names(1, 81, 1)
+        talks[0].sock.close()
+        while "reset" in ask_names(1, 81, 1):
+            pass
+        return used, refused
+
+
+def test_opaque_connections_beyond_the_limit_are_reset_and_say_why(policed, rule):
+    rule({"connectionPool": {"tcp": {"maxConnections": 2}}})
+    assert policed.frontend.call(open_and_try_one_more, 2) == ([200, 200], True)
+    reason = "the service has as many connections as its DestinationRule allows"
+    assert flows(policed.a, reason=reason, destinationService=f"{NAMESPACE}/{NAME}")
+
+
+def wait_for_the_end(first):
+    with connect(ADDRESS, 81) as sock:
+        talk, began = Talk(sock), time.monotonic()
+        if first:
+            assert talk.ask(get()).status == 200
+        try:
+            talk.rest()
+        except ConnectionResetError:
+            return time.monotonic() - began
+        return None
+
+
+@pytest.mark.parametrize("limit, reason", [("idleTimeout", "no byte passed for as long as the DestinationRule's idleTimeout"),
+                                           ("maxConnectionDuration", "the connection lasted as long as")])
+def test_an_opaque_connection_ends_when_it_is_silent_or_old(policed, rule, limit, reason):
+    rule({"connectionPool": {"tcp": {limit: "400ms"}}})
+    assert policed.frontend.call(wait_for_the_end, True) >= 0.4
+    assert any(flow["reason"].startswith(reason) for flow in policed.a.flows())
+
+
+def connections_of(count):
+    """How many connections of the proxy the server saw for so many requests on one connection of ours: it tells its peer's port."""
+    with connect(ADDRESS, 80) as sock:
+        talk = Talk(sock)
+        return len({talk.ask(get("/", "X-Port: yes")).body for _ in range(count)})
+
+
+def test_a_connection_carries_no_more_requests_than_its_limit(policed, rule):
+    rule({"connectionPool": {"http": {"maxRequestsPerConnection": 1}}})
+    assert policed.frontend.call(connections_of, 12) == 12
+
+
+def test_keepalive_probes_are_as_the_rule_has_them(policed, rule):
+    rule({"connectionPool": {"tcp": {"tcpKeepalive": {"time": "33s", "interval": "7s", "probes": 4}}},
+          "loadBalancer": {"localityLbSetting": {"failoverPriority": ["name=backend-v1-1"]}}})
+    with contextlib.ExitStack() as stack:
+        task = policed.frontend.spawn(hold_connection)
+        stack.callback(task.kill)
+        assert task.hear() == 200
+        assert "keepalive,3" in policed.frontend.run(["ss", "-tnoH", "dst", policed.backends["backend-v1-1"].ipv4]).stdout
+
+
+def hold_connection(say):
+    with connect(ADDRESS, 81) as sock:
+        say(Talk(sock).ask(get()).status)
+        signal.pause()
+
+
+# ---------------------------------------------------------------- tls
+
+def test_tls_disabled_dials_other_nodes_in_plaintext_too(policed, rule):
+    rule({"tls": {"mode": "DISABLE"}})
+    names(policed, 30, each=1)
+    assert flows(policed.a, security="plaintext", path="proxy", destinationPod="backend-v2-1", destinationService=f"{NAMESPACE}/{NAME}")

@@ -1,5 +1,5 @@
 // How much may be open at once to the endpoints of a port, on this node: a place is taken before, and given back
-// after. The counts are all workers' together and the bounds exact.
+// after. The counts are those of all workers together, and the bounds exact.
 #pragma once
 
 #include <optional>
@@ -9,32 +9,34 @@
 
 namespace leat::proxy {
 
+enum class Limit : uint8_t { kConnections, kPending, kRequests, kRetries };
+
 class Place {
  public:
-  using Gauge = SharedGauge LivePool::State::*;
-
   Place() = default;  // one without a bound
-  Place(Place&& other) noexcept : pool_(std::move(other.pool_)), gauge_(other.gauge_) {}
+  Place(Place&& other) noexcept : pool_(std::move(other.pool_)), limit_(other.limit_) {}
   Place& operator=(Place&& other) noexcept {
     std::swap(pool_, other.pool_);
-    std::swap(gauge_, other.gauge_);
+    std::swap(limit_, other.limit_);
     return *this;
   }
-  ~Place() {
-    if (pool_) (pool_->state.*gauge_).leave();
-  }
+  ~Place();
 
-  // Nothing: all `most` places are taken. 0: there is no bound, and nothing is counted.
-  static std::optional<Place> take(const Service::Port& port, Gauge gauge, uint32_t most) {
-    if (most == 0) return Place();
-    if (!(port.live->state.*gauge).enter(most)) return std::nullopt;
-    return Place(port.live, gauge);
-  }
+  // Nothing: all places are taken, and nobody is counted as refused yet. Without a bound nothing is counted.
+  static std::optional<Place> take(const Service::Port& port, Limit limit);
+  // The same for those that do not wait for a place: refused, and counted.
+  static std::optional<Place> take_now(const Service::Port& port, Limit limit);
+  // Somebody went without a place.
+  static void count_refused(const Service::Port& port, Limit limit);
+  // 0: no bound.
+  static uint32_t most(const Service::Port& port, Limit limit);
+
+  [[nodiscard]] const LivePool* pool() const { return pool_.get(); }  // null: no bound
 
  private:
-  Place(Ref<const LivePool> pool, Gauge gauge) : pool_(std::move(pool)), gauge_(gauge) {}
+  Place(Ref<const LivePool> pool, Limit limit) : pool_(std::move(pool)), limit_(limit) {}
   Ref<const LivePool> pool_;
-  Gauge gauge_ = nullptr;
+  Limit limit_ = Limit::kConnections;
 };
 
 }  // namespace leat::proxy

@@ -23,8 +23,8 @@ double ms(Clock::duration time) { return std::chrono::duration<double, std::mill
 uint32_t warmth(const Policy::Warmup& warmup, const Backend& backend, Clock::time_point now) {
   const auto age = now - backend.health->state.joined.get_or_set(now);
   if (age >= warmup.duration) return kFullWeight;
-  const double grown = std::pow(std::max(ms(age), 0.0) / static_cast<double>(warmup.duration.count()),
-                                1 / warmup.aggression);
+  const double grown =
+      std::pow(std::max(ms(age), 0.0) / static_cast<double>(warmup.duration.count()), 1 / warmup.aggression);
   return std::max({static_cast<uint32_t>(grown * kFullWeight), warmup.minimum_percent * kFullWeight / 100, 1u});
 }
 
@@ -59,8 +59,8 @@ const Backend* Candidates::offer(const Backend* backend) {
 bool Candidates::ejections_hold() {
   if (!ejections_hold_) {
     const auto in = std::ranges::count_if(backends_, [&](const Backend& each) { return !is_ejected(each, now_); });
-    ejections_hold_ = !port_.policy->outliers || static_cast<size_t>(in) * 100 >=
-                                                     port_.policy->outliers->min_health_percent * backends_.size();
+    ejections_hold_ = !port_.policy->outliers ||
+                      static_cast<size_t>(in) * 100 >= port_.policy->outliers->min_health_percent * backends_.size();
   }
   return *ejections_hold_;
 }
@@ -130,8 +130,8 @@ size_t Balancer::choose_group(const Service::Port& port, Clock::time_point now) 
     const auto group = port.group(index);
     if (group.empty()) return 0;
     if (all_well) return 100;
-    const auto in = std::ranges::count_if(
-        group, [&](const Backend& each) { return !is_out(each, now) && !is_ejected(each, now); });
+    const auto in =
+        std::ranges::count_if(group, [&](const Backend& each) { return !is_out(each, now) && !is_ejected(each, now); });
     return std::min<uint64_t>(100, static_cast<uint64_t>(in) * kOverprovisioningPercent / group.size());
   };
   const auto share = [&](size_t index, uint64_t left) {
@@ -208,7 +208,7 @@ double Balancer::answer_cost(const Choice& choice, const Backend& backend) const
   if (known == states_.end()) return 0;
   const State& state = known->second;
   const bool heard_of = state.measured != Clock::time_point{};
-  const double decayed = heard_of ? state.ewma_ms * std::exp(-ms(choice.now - state.measured) / kEwmaDecayMs)
+  const double decayed = heard_of         ? state.ewma_ms * std::exp(-ms(choice.now - state.measured) / kEwmaDecayMs)
                          : state.open > 0 ? kUnknownMs
                                           : 0;
   return decayed * (state.open + 1) / weight_of(choice, backend);
@@ -304,6 +304,10 @@ void Balancer::answered(const Use& use, uint16_t code, Clock::time_point now) {
     use.state_->bad_answers = 0;
     leave_out(*use.state_, limits::kEjection, now);
   }
+  measured(use, now);
+}
+
+void Balancer::measured(const Use& use, Clock::time_point now) {
   if (!use.service_ || use.port_->policy->algorithm != v1::LB_PEAK_EWMA) return;
   State& state = *use.state_;
   const double took = ms(now - use.began_);

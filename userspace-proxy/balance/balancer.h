@@ -132,6 +132,8 @@ class Balancer {
   void succeeded(const SocketAddress& target, const Use& use, Clock::time_point now);
   // An HTTP request. `code`: of the endpoint's own answer; 0: it gave none.
   void answered(const Use& use, uint16_t code, Clock::time_point now);
+  // What took as long as it took since use(): for peak EWMA.
+  void measured(const Use& use, Clock::time_point now);
   // An opaque connection; by the endpoint's reset or not.
   void ended(const Use& use, bool by_reset, Clock::time_point now);
   std::function<void(const Ejection&)> on_ejection;
@@ -168,8 +170,8 @@ class Balancer {
   void leave_out(State& state, std::chrono::milliseconds time, Clock::time_point now);
 
   std::minstd_rand random_;
-  std::unordered_map<SocketAddress, State> states_;  // references to values stay valid while the entry lives
-  Clock::time_point last_out_until_{};               // of all of them
+  std::unordered_map<SocketAddress, State> states_;            // references to values stay valid while the entry lives
+  Clock::time_point last_out_until_{};                         // of all of them
   std::unordered_map<uint64_t, std::vector<int64_t>> scores_;  // round robin: one a backend of a group of a port
 };
 

@@ -11,6 +11,13 @@ namespace {
 
 uint64_t mix(uint64_t key, uint64_t salt) { return XXH64(&key, sizeof key, salt); }
 
+bool is_prime(size_t number) {
+  for (size_t divisor = 2; divisor * divisor <= number; ++divisor) {
+    if (number % divisor == 0) return false;
+  }
+  return number >= 2;
+}
+
 }  // namespace
 
 uint64_t hash_of(std::string_view text, uint64_t seed) { return XXH64(text.data(), text.size(), seed); }
@@ -25,10 +32,13 @@ HashTable HashTable::ring(std::span<const Host> hosts, size_t least_points) {
     lightest = std::min(lightest, host.weight);
   }
   // The lightest host gets a whole number of points, the others accordingly.
-  const double points_of_lightest = std::ceil(static_cast<double>(least_points) * lightest / total);
+  const double wanted = static_cast<double>(std::min(least_points, kMostRingPoints));
+  const double points_of_lightest =
+      std::min(std::ceil(wanted * lightest / total), static_cast<double>(kMostRingPoints) * lightest / total);
   std::vector<std::pair<uint64_t, uint32_t>> points;
   for (uint32_t index = 0; index < hosts.size(); ++index) {
-    const auto count = static_cast<uint64_t>(points_of_lightest * hosts[index].weight / lightest);
+    const auto count =
+        std::max<uint64_t>(1, static_cast<uint64_t>(points_of_lightest * hosts[index].weight / lightest));
     for (uint64_t point = 0; point < count; ++point) points.emplace_back(mix(hosts[index].key, point), index);
   }
   std::ranges::sort(points);
@@ -41,6 +51,7 @@ HashTable HashTable::ring(std::span<const Host> hosts, size_t least_points) {
 
 HashTable HashTable::maglev(std::span<const Host> hosts, size_t entries) {
   constexpr uint32_t kFree = 0xffffffff;
+  if (entries > kMostMaglevEntries || !is_prime(entries)) entries = kMaglevEntries;
   HashTable table;
   if (hosts.empty()) return table;
   struct Turn {

@@ -16,8 +16,11 @@ uint64_t hash_of(std::string_view text, uint64_t seed = 0);
 
 class HashTable : public RefCounted {
  public:
-  static constexpr size_t kRingPoints = 1024;     // at least
+  static constexpr size_t kRingPoints = 1024;      // at least
   static constexpr size_t kMaglevEntries = 65537;  // a prime
+  // Envoy's bounds. A ring of more points, where weights are far apart, is made coarser.
+  static constexpr size_t kMostRingPoints = 8'388'608;
+  static constexpr size_t kMostMaglevEntries = 5'000'011;
 
   struct Host {
     uint64_t key = 0;     // what it is known by: the hash of its address
@@ -26,7 +29,7 @@ class HashTable : public RefCounted {
   // Points of each host on a circle, by weight; a key belongs to the next point.
   static HashTable ring(std::span<const Host> hosts, size_t least_points);
   // Google's Maglev: a table that the hosts fill in turns, each in its own order. Spreads keys more evenly than a ring,
-  // and moves a few more when hosts change. `entries` must be a prime.
+  // and moves a few more when hosts change. What `entries` can't be (no prime, too many) is the default.
   static HashTable maglev(std::span<const Host> hosts, size_t entries);
 
   // The hosts that a key prefers, the best first: host(slot), host(next(slot)) …, some more than once.

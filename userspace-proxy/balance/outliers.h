@@ -1,5 +1,5 @@
-// Outlier detection: endpoints that fail again and again are left out for a while, longer each time. What is known of an
-// endpoint is shared by all workers (mesh/live.h).
+// Outlier detection: endpoints that fail again and again are left out for a while, longer each time. What is known of
+// an endpoint is shared by all workers (mesh/live.h).
 #pragma once
 
 #include <cstdint>

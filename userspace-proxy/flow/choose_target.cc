@@ -66,6 +66,8 @@ Outcome<ChosenTarget> follow(const route::Route& route, ChosenTarget chosen, con
   chosen.destination = &route::pick(route, random);
   RouteTarget target = mesh.resolve(*chosen.destination, record.requested.port, ipv6);
   if (target.service && record.service != target.service) record.service = target.service;
+  if (target.missing != RouteTarget::Missing::kNothing && chosen.destination->missing_status == 500)
+    return std::unexpected(Reason::kInvalidBackend);
   switch (target.missing) {
     case RouteTarget::Missing::kService:
       return std::unexpected(Reason::kNoRouteTarget);
@@ -99,11 +101,10 @@ Outcome<ChosenTarget> choose_target(Worker& worker, FlowRecord& record, const ht
     case route::Decision::Kind::kNoMatch:
       return std::unexpected(Reason::kNoRoute);
     case route::Decision::Kind::kRouted:
-      return with_hash(
-          follow(*decision.route,
-                 {.asked = to->service, .matched_path = decision.matched_path(request.path_and_query())}, *mesh, record,
-                 ipv6, worker.draw()),
-          worker, record, seen);
+      return with_hash(follow(*decision.route,
+                              {.asked = to->service, .matched_path = decision.matched_path(request.path_and_query())},
+                              *mesh, record, ipv6, worker.draw()),
+                       worker, record, seen);
     case route::Decision::Kind::kUnrouted:
       break;
   }

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "userspace-proxy/balance/admission.h"
 #include "userspace-proxy/flow/outcome.h"
 #include "userspace-proxy/flow/worker.h"
 
@@ -13,6 +14,9 @@ template <typename Upstream>
 struct Connected {
   Upstream upstream;
   Balancer::Use use;
+  // Of an opaque connection: its place among those that the policy allows, and the policy; null: the defaults.
+  Place place;
+  Ref<const Policy> policy;
 };
 
 // Another endpoint may do better; with any other reason it would not.
@@ -35,7 +39,7 @@ ring::Task<Outcome<Connected<Upstream>>> connect_to_one_of(Worker& worker, FlowR
     Outcome<Upstream> upstream = co_await connect(*backend, candidates.more() ? now + (deadline - now) / 2 : deadline);
     if (upstream) {
       worker.balancer.succeeded(backend->target, use, worker.loop.now());
-      co_return Connected<Upstream>{std::move(*upstream), std::move(use)};
+      co_return Connected<Upstream>{std::move(*upstream), std::move(use), {}, {}};
     }
     failure = upstream.error();
     if (!is_endpoints_fault(failure)) break;

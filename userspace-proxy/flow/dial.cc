@@ -1,5 +1,9 @@
 #include "userspace-proxy/flow/dial.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <cerrno>
 
 #include "common/log.h"
@@ -28,13 +32,27 @@ hbone::ConnectRequest connect_request(const FlowRecord& record, const Backend& b
   return {.authority = backend.target, .baggage = baggage.write(), .forwarded = forwarded.write()};
 }
 
+// The kernel's probes of a silent connection, as the policy has them. A failure leaves the connection without.
+void keep_alive(const ring::Socket& socket, const v1::ConnectionLimits& limits) {
+  if (limits.keepalive_time_s() == 0) return;
+  const auto set = [&](int level, int option, uint32_t value) {
+    const int number = static_cast<int>(value);
+    setsockopt(socket.fd(), level, option, &number, sizeof number);
+  };
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, limits.keepalive_time_s());
+  set(IPPROTO_TCP, TCP_KEEPINTVL, limits.keepalive_interval_s());
+  set(IPPROTO_TCP, TCP_KEEPCNT, limits.keepalive_probes());
+}
+
 }  // namespace
 
 Way way_to(const Mesh& mesh, const Backend& backend) {
-  if (backend.tls == v1::UPSTREAM_TLS_DISABLE) return Way::kOutsideTheMesh;
+  const v1::UpstreamTls tls = backend.policy ? backend.policy->tls : v1::UPSTREAM_TLS_AUTO;
+  if (tls == v1::UPSTREAM_TLS_DISABLE) return Way::kOutsideTheMesh;
   const bool in_mesh = backend.workload && backend.workload->captured &&
                        backend.workload->mtls_at(backend.target.port) != v1::MTLS_DISABLE;
-  if (!in_mesh) return backend.tls == v1::UPSTREAM_TLS_MUTUAL ? Way::kNone : Way::kOutsideTheMesh;
+  if (!in_mesh) return tls == v1::UPSTREAM_TLS_MUTUAL ? Way::kNone : Way::kOutsideTheMesh;
   if (backend.workload->local && mesh.settings().same_node() != v1::SAME_NODE_MTLS) return Way::kSameNode;
   return Way::kTunnel;
 }
@@ -68,6 +86,7 @@ ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mes
   if (denied != Reason::kNone) co_return std::unexpected(denied);
   Outcome<ring::Socket> socket = co_await dial_socket(worker, *record.source, backend.target, std::nullopt, deadline);
   if (!socket) co_return std::unexpected(socket.error());
+  if (backend.policy) keep_alive(*socket, backend.policy->limits);
   co_return std::move(*socket);
 }
 

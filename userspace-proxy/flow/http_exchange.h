@@ -75,6 +75,11 @@ class HttpExchange {
   // Another try can send all of it.
   [[nodiscard]] bool is_repeatable() const { return messages_->replay.whole() && keeps_body_ && !client_gone_; }
   [[nodiscard]] bool request_is_whole() const { return from_client_.ended(); }
+  // The request's body, where it is whole and was kept.
+  [[nodiscard]] std::optional<std::span<const uint8_t>> kept_body() const {
+    if (!request_is_whole() || !keeps_body_ || !messages_->replay.whole()) return std::nullopt;
+    return messages_->replay.bytes();
+  }
   [[nodiscard]] bool client_gone() const { return client_gone_; }
   // The client may send another request on this connection. What it has sent of it is back in the client.
   [[nodiscard]] bool connection_goes_on() const { return keep_alive_ && !client_gone_; }

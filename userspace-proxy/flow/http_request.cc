@@ -2,6 +2,7 @@
 
 #include "userspace-proxy/flow/choose_target.h"
 #include "userspace-proxy/flow/connect.h"
+#include "userspace-proxy/flow/mirror.h"
 #include "userspace-proxy/flow/request_observer.h"
 #include "userspace-proxy/flow/route_actions.h"
 #include "userspace-proxy/flow/worker.h"
@@ -47,6 +48,9 @@ class HttpRequest {
   ring::Task<Failure> pass_on();
   ring::Task<bool> act(const route::Actions& actions);
   void prepare();
+  [[nodiscard]] bool mirrors() const {
+    return target_.route && target_.route->actions && !target_.route->actions->mirrors.empty();
+  }
   void limit_call(Deadlines& deadlines);
   void tell_time_left();
   ring::Task<Failure> try_all();
@@ -80,6 +84,7 @@ class HttpRequest {
   RetryBudget budget_;
   std::optional<Candidates> candidates_;  // those that were not tried
   RetryBudgets::Use counted_, counted_retry_;
+  Place place_, retry_place_;  // among those that the policy allows at once
   HttpRequestEnd end_;
   ResponseFlags flags_ = ResponseFlag::kNone;
   uint32_t retries_ = 0;
@@ -115,12 +120,23 @@ ring::Task<HttpRequest::Failure> HttpRequest::pass_on() {
     http1::HeadEdits& edits = exchange_.response_edits();
     edits.add("set-cookie", edits.keep(target_.hash.set_cookie));
   }
+  std::optional<Place> place = Place::take_now(*target_.port, Limit::kRequests);
+  if (!place) co_return Reason::kRequestLimit;
+  place_ = std::move(*place);
   prepare();
-  co_return co_await try_all();
+  const Failure failure = co_await try_all();
+  if (mirrors()) mirror_request(worker_, record_, target_, exchange_);
+  co_return failure;
 }
 
 // What the route does besides leading somewhere. False: the request goes on.
 ring::Task<bool> HttpRequest::act(const route::Actions& actions) {
+  if (actions.cors) {
+    if (const std::optional<LocalAnswer> preflight = apply_cors(*actions.cors, exchange_)) {
+      co_await answer(*preflight);
+      co_return true;
+    }
+  }
   if (actions.fault) {
     const DrawnFault fault = draw_fault(*actions.fault, worker_);
     if (fault.delay.count() > 0) {
@@ -165,7 +181,7 @@ void HttpRequest::prepare() {
   if (exchange_.is_grpc()) limit_call(deadlines);
   if (exchange_.request_is_whole()) deadlines.request_is_whole(worker_.loop.now());
   exchange_.on_response([this](const http1::ResponseHead& head) { return wants_another(head); });
-  if (policy_.attempts > 0 || idempotent_ || version() == HttpVersion::k2) exchange_.keep_repeatable();
+  if (policy_.attempts > 0 || idempotent_ || version() == HttpVersion::k2 || mirrors()) exchange_.keep_repeatable();
   budget_ = budget_of(*target_.port);
   counted_ = worker_.retry_budgets.request(target_.port->id, budget_, worker_.loop.now());
 }
@@ -194,8 +210,11 @@ ring::Task<Outcome<End>> HttpRequest::try_once() {
   exchange_.deadlines().begin_try(worker_.loop.now());
   tell_time_left();
   for (Reuse reuse = idempotent_ ? Reuse::kAny : Reuse::kRecent;; reuse = Reuse::kNone) {
+    std::optional<Place> pending = Place::take_now(*target_.port, Limit::kPending);
+    if (!pending) co_return std::unexpected(Reason::kPendingLimit);
     Outcome<Connected<UpstreamPtr>> connected = co_await connect(reuse);
     if (!connected) co_return std::unexpected(connected.error());
+    pending.reset();
     const bool may_be_stale = connected->upstream->reused();
     const End end = co_await exchange_.try_at(std::move(connected->upstream));
     const bool was_stale =
@@ -211,9 +230,10 @@ ring::Task<Outcome<Connected<UpstreamPtr>>> HttpRequest::connect(Reuse reuse) {
   if (!candidates_ || policy_.allow_same_host || !candidates_->more())
     candidates_.emplace(worker_.balancer.candidates(*target_.service, *target_.port, false, now, target_.hash.hash));
   return connect_to_one_of<UpstreamPtr>(
-      worker_, record_, *candidates_, std::min(now + worker_.connect_timeout(), exchange_.deadlines().next()),
+      worker_, record_, *candidates_,
+      std::min(now + worker_.connect_timeout(target_.port->policy.get()), exchange_.deadlines().next()),
       [this, reuse](const Backend& backend, ring::Clock::time_point deadline) {
-        return worker_.upstreams.connect(record_, backend, version(), reuse, deadline);
+        return worker_.upstreams.connect(record_, *target_.port, backend, version(), reuse, deadline);
       },
       [] { return true; });
 }
@@ -306,10 +326,13 @@ bool HttpRequest::wants_another(const TryEnd& end) {
   }
   counted_retry_ = {};
   counted_retry_ = worker_.retry_budgets.retry(target_.port->id, budget_, now);
-  if (!counted_retry_) {
+  retry_place_ = {};
+  std::optional<Place> place = Place::take_now(*target_.port, Limit::kRetries);
+  if (!counted_retry_ || !place) {
     flags_ |= ResponseFlag::kOverflow;
     return false;
   }
+  retry_place_ = std::move(*place);
   ++retries_;
   return true;
 }

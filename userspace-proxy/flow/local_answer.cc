@@ -18,6 +18,8 @@ Meaning meaning_of(Reason reason) {
       return {501, ResponseFlag::kBadRequest};
     case Reason::kBadRequest:
       return {400, ResponseFlag::kBadRequest};
+    case Reason::kInvalidBackend:
+      return {500, ResponseFlag::kNoHealthyUpstream};
     case Reason::kRewriteTooLong:
       return {414, ResponseFlag::kBadRequest};
     case Reason::kFaultAbort:

@@ -1,10 +1,12 @@
 #include "userspace-proxy/flow/outbound.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "bpf/alias.h"
 #include "userspace-proxy/balance/hash_key.h"
 #include "userspace-proxy/flow/connect.h"
+#include "userspace-proxy/flow/connection_times.h"
 #include "userspace-proxy/flow/dial.h"
 #include "userspace-proxy/flow/http2_flow.h"
 #include "userspace-proxy/flow/http_flow.h"
@@ -18,29 +20,37 @@ using ConnectedUpstream = Connected<Upstream>;
 
 // A pod addressed by its own IP, or a headless service's.
 ring::Task<Outcome<ConnectedUpstream>> connect_to_pod(Worker& worker, FlowRecord& record, const Mesh& mesh,
-                                                      const Destination& to, EarlyBytes& early,
-                                                      ring::Clock::time_point deadline) {
+                                                      const Destination& to, EarlyBytes& early) {
   if (record.requested.port == LEAT_LISTENER_PORT) co_return std::unexpected(Reason::kReservedPort);
   const Backend pod{.target = record.requested, .uid = to.workload->uid, .workload = to.workload};
   record.attempts = 1;
+  const auto deadline = worker.loop.now() + worker.connect_timeout();
   Outcome<Upstream> upstream = co_await dial(worker, record, mesh, pod, early, deadline);
   if (!upstream) co_return std::unexpected(upstream.error());
-  co_return ConnectedUpstream{std::move(*upstream), {}};
+  co_return ConnectedUpstream{std::move(*upstream), {}, {}, {}};
 }
 
 ring::Task<Outcome<ConnectedUpstream>> connect_to_service(Worker& worker, FlowRecord& record, const Mesh& mesh,
-                                                          const Destination& to, EarlyBytes& early,
-                                                          ring::Clock::time_point deadline) {
+                                                          const Destination& to, EarlyBytes& early) {
   const Service::Port* port = to.service->find_port(record.requested.port, !to.address.is_v4());
   if (!port) co_return std::unexpected(Reason::kNoSuchPort);
-  const std::optional<uint64_t> hash = port->policy ? hash_key(*port->policy, record.client.ip) : std::nullopt;
-  Candidates candidates = worker.balancer.candidates(*to.service, *port, to.remote_only, worker.loop.now(), hash);
-  co_return co_await connect_to_one_of<Upstream>(
-      worker, record, candidates, deadline,
+  const auto now = worker.loop.now();
+  const Policy* policy = port->policy.get();
+  std::optional<Place> place = Place::take_now(*port, Limit::kConnections);
+  if (!place) co_return std::unexpected(Reason::kConnectionLimit);
+  const std::optional<uint64_t> hash = policy ? hash_key(*policy, record.client.ip) : std::nullopt;
+  Candidates candidates = worker.balancer.candidates(*to.service, *port, to.remote_only, now, hash);
+  Outcome<ConnectedUpstream> connected = co_await connect_to_one_of<Upstream>(
+      worker, record, candidates, now + worker.connect_timeout(policy),
       [&](const Backend& backend, ring::Clock::time_point until) {
         return dial(worker, record, mesh, backend, early, until);
       },
       [&] { return !early.out; });
+  if (!connected) co_return connected;
+  worker.balancer.measured(connected->use, worker.loop.now());
+  connected->place = std::move(*place);
+  connected->policy = port->policy;
+  co_return connected;
 }
 
 // Everything up to a connected upstream. The mesh is held here only: once bytes flow, an old model may go. Not inlined:
@@ -60,10 +70,8 @@ template <typename Client>
     if (!first) co_return std::unexpected(Reason::kClientReset);
     early.bytes = std::move(*first);
   }
-  const auto deadline = worker.loop.now() + worker.connect_timeout();
-  Outcome<ConnectedUpstream> connected = to->service
-                                             ? co_await connect_to_service(worker, record, *mesh, *to, early, deadline)
-                                             : co_await connect_to_pod(worker, record, *mesh, *to, early, deadline);
+  Outcome<ConnectedUpstream> connected = to->service ? co_await connect_to_service(worker, record, *mesh, *to, early)
+                                                     : co_await connect_to_pod(worker, record, *mesh, *to, early);
   if constexpr (std::is_same_v<Client, ring::Socket>) {
     if (early.out) {
       record.bytes.a_to_b += early.bytes.size();
@@ -83,7 +91,15 @@ ring::Task<void> relay_opaque(Worker& worker, FlowRecord& record, Client& client
     client.reset();
     co_return record.fail(connected.error());
   }
+  std::unique_ptr<ConnectionTimes> times;  // its room would be a part of every connection's frame
+  if (connected->policy && ConnectionTimes::are_limited(connected->policy->limits)) {
+    times = std::make_unique<ConnectionTimes>(worker.loop, connected->policy->limits, record.bytes, [&] {
+      client.reset();
+      std::visit([](auto& stream) { stream.reset(); }, connected->upstream);
+    });
+  }
   const ring::RelayResult result = co_await relay_flow(client, connected->upstream, record);
+  if (times && times->reason() != Reason::kNone) co_return record.close(Verdict::kReset, times->reason());
   worker.balancer.ended(connected->use, result.end == ring::RelayResult::End::kBFailed, worker.loop.now());
   record.close(result);
 }

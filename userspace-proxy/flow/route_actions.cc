@@ -37,10 +37,26 @@ uint16_t http_status_of(uint8_t grpc_status) {
 
 }  // namespace
 
+std::optional<LocalAnswer> apply_cors(const route::Cors& cors, HttpExchange& exchange) {
+  using Kind = route::Cors::Kind;
+  const http1::RequestHead& request = exchange.request();
+  const http1::Fields& fields = request.fields();
+  const route::Cors::Asked asked{.method = request.method_text(),
+                                 .origin = fields.get("origin"),
+                                 .requested_method = fields.get("access-control-request-method"),
+                                 .requested_headers = fields.get("access-control-request-headers")};
+  const Kind kind = cors.judge(asked);
+  cors.describe(kind, asked,
+                [&](std::string_view name, std::string_view value) { exchange.response_edits().set(name, value); });
+  if (kind != Kind::kPreflight && kind != Kind::kRefusedPreflight) return std::nullopt;
+  return LocalAnswer{.status = 200};
+}
+
 bool has_edits(const ChosenTarget& chosen) {
   if (!chosen.route) return false;
   const route::Actions* actions = chosen.route->actions.get();
-  return (chosen.destination && chosen.destination->edits) || (actions && (actions->rewrite || actions->edits));
+  return (chosen.destination && chosen.destination->edits) ||
+         (actions && (actions->rewrite || actions->edits || actions->cors));
 }
 
 Outcome<void> edit_heads(const ChosenTarget& chosen, HttpExchange& exchange) {

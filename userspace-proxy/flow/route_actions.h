@@ -9,6 +9,10 @@
 
 namespace leat::proxy {
 
+// The answer to a question that a browser asks beforehand (a preflight), where the route has a policy on that; what the
+// answers to other requests say of it goes into the response's edits.
+std::optional<LocalAnswer> apply_cors(const route::Cors& cors, HttpExchange& exchange);
+
 // Whether heads of this request change on their way.
 bool has_edits(const ChosenTarget& chosen);
 // Puts the route's rewrite and header edits into the exchange's, which point into what `chosen` holds from then on. An

@@ -138,23 +138,26 @@ ring::Task<SpanExporter::Sent> SpanExporter::send(const SpanQueue::Batch& batch)
 ring::Task<Outcome<UpstreamPtr>> SpanExporter::connect(FlowRecord& record, ring::Clock::time_point deadline) {
   const MeshRef mesh = worker_.mesh();
   const bool ipv6 = !record.client.ip.is_v4();
-  const auto connect_to = [&](const Backend& backend, ring::Clock::time_point until) {
-    return worker_.upstreams.connect(record, backend, HttpVersion::k1, UpstreamPool::Reuse::kRecent, until);
+  const auto connect_to = [&](const Service::Port& port, const Backend& backend, ring::Clock::time_point until) {
+    return worker_.upstreams.connect(record, port, backend, HttpVersion::k1, UpstreamPool::Reuse::kRecent, until);
   };
   if (collector_->address) {
     const WorkloadRef pod = mesh->workload_at(collector_->address->ip);
     const Backend backend{.target = *collector_->address, .uid = pod ? pod->uid : "", .workload = pod};
     record.requested = backend.target;
     record.attempts = 1;
-    co_return co_await connect_to(backend, deadline);
+    const Service::Port of_no_service{.port = backend.target.port, .ipv6 = !backend.target.ip.is_v4()};
+    co_return co_await connect_to(of_no_service, backend, deadline);
   }
   record.service = mesh->service(collector_->service);
   const Service::Port* port = record.service ? record.service->find_port(collector_->port, ipv6) : nullptr;
   if (!port) co_return std::unexpected(record.service ? Reason::kNoSuchPort : Reason::kTargetGone);
   const ServiceRef service = record.service;
   Candidates candidates = worker_.balancer.candidates(*service, *port, false, worker_.loop.now());
-  auto connected = co_await connect_to_one_of<UpstreamPtr>(worker_, record, candidates, deadline, connect_to,
-                                                           [] { return true; });
+  auto connected = co_await connect_to_one_of<UpstreamPtr>(
+      worker_, record, candidates, deadline,
+      [&](const Backend& backend, ring::Clock::time_point until) { return connect_to(*port, backend, until); },
+      [] { return true; });
   if (!connected) co_return std::unexpected(connected.error());
   record.requested = record.server;
   co_return std::move(connected->upstream);

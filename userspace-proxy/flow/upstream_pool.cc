@@ -25,6 +25,15 @@ UpstreamConnection::UpstreamConnection(Http2Pool::Room room, const UpstreamKey& 
       security_(record.security),
       reused_(room.reused) {}
 
+void UpstreamConnection::limit(Place place, const Service::Port& port) {
+  counts_for_ = port.live;
+  limited_ = std::move(place);
+  if (!port.policy) return;
+  const v1::ConnectionLimits& policy = port.policy->limits;
+  requests_left_ = policy.max_requests_per_connection();
+  if (policy.http_idle_timeout_ms() > 0) keep_idle_ = std::chrono::milliseconds(policy.http_idle_timeout_ms());
+}
+
 void UpstreamConnection::show_in(FlowRecord& record) const {
   if (record.destination != destination_) record.destination = destination_;
   if (record.peer != peer_) record.peer = peer_;
@@ -33,8 +42,9 @@ void UpstreamConnection::show_in(FlowRecord& record) const {
   record.security = security_;
 }
 
-ring::Task<Outcome<UpstreamPtr>> UpstreamPool::connect(FlowRecord& record, const Backend& backend, HttpVersion version,
-                                                       Reuse reuse, ring::Clock::time_point deadline) {
+ring::Task<Outcome<UpstreamPtr>> UpstreamPool::connect(FlowRecord& record, const Service::Port& port,
+                                                       const Backend& backend, HttpVersion version, Reuse reuse,
+                                                       ring::Clock::time_point deadline) {
   const MeshRef mesh = worker_.mesh();
   const Way way = way_to(*mesh, backend);
   const UpstreamKey key{record.source.get(), backend.workload.get(), backend.target, way};
@@ -45,17 +55,52 @@ ring::Task<Outcome<UpstreamPtr>> UpstreamPool::connect(FlowRecord& record, const
     if (!room) co_return std::unexpected(room.error());
     co_return std::make_unique<UpstreamConnection>(std::move(*room), key, record);
   }
-  if (UpstreamPtr idle = take(key, reuse)) {
-    const Reason denied = policy_on(way, worker_, *record.source, backend);  // it may have changed meanwhile
-    idle->show_in(record);
-    if (denied == Reason::kNone) co_return idle;
-    end(std::move(idle), false);
-    co_return std::unexpected(denied);
+  std::optional<Place> place;
+  for (;;) {
+    if (UpstreamPtr idle = take(key, port, reuse)) {
+      const Reason denied = policy_on(way, worker_, *record.source, backend);  // it may have changed meanwhile
+      idle->show_in(record);
+      if (denied == Reason::kNone) co_return idle;
+      end(std::move(idle), false);
+      co_return std::unexpected(denied);
+    }
+    place = Place::take(port, Limit::kConnections);
+    if (place) break;
+    if (!co_await room(port, deadline)) {
+      Place::count_refused(port, Limit::kConnections);
+      co_return std::unexpected(Reason::kConnectionLimit);
+    }
   }
   EarlyBytes none;
   Outcome<Upstream> upstream = co_await dial(worker_, record, *mesh, backend, none, deadline);
   if (!upstream) co_return std::unexpected(upstream.error());
-  co_return std::make_unique<UpstreamConnection>(std::move(*upstream), key, record);
+  auto connection = std::make_unique<UpstreamConnection>(std::move(*upstream), key, record);
+  connection->limit(std::move(*place), port);
+  co_return connection;
+}
+
+// Until there may be a connection to have, or a place for a new one. False: there was none up to `deadline`. An idle
+// connection of another pod, or to another endpoint, makes room.
+ring::Task<bool> UpstreamPool::room(const Service::Port& port, ring::Clock::time_point deadline) {
+  const LivePool* pool = port.live.get();
+  const auto idle = std::ranges::find_if(by_age_, [&](const auto* each) { return each->limited_.pool() == pool; });
+  if (idle != by_age_.end()) end(remove(**idle), false);
+  pool->state.freed.add([this] { worker_.loop.post([this] { waiting_.wake_all(); }); });
+  if (pool->state.connections.value() < Place::most(port, Limit::kConnections)) co_return true;  // freed just now
+  co_return co_await waiting_.wait(worker_.loop, deadline);
+}
+
+// One that was made for another port with the same endpoint, or before there was a policy, needs a place here.
+UpstreamPtr UpstreamPool::take(const UpstreamKey& key, const Service::Port& port, Reuse reuse) {
+  while (UpstreamPtr idle = take(key, reuse)) {
+    if (idle->counts_for_ == port.live) return idle;
+    if (std::optional<Place> place = Place::take(port, Limit::kConnections)) {
+      idle->limit(std::move(*place), port);
+      return idle;
+    }
+    end(std::move(idle), false);
+  }
+  return nullptr;
 }
 
 UpstreamPtr UpstreamPool::take(const UpstreamKey& key, Reuse reuse) {
@@ -73,6 +118,10 @@ void UpstreamPool::put(UpstreamPtr connection) {
   UpstreamConnection& idle = *connection;
   // It has ended, or said more than was asked; or its tunnel is to end.
   if (idle.stream.ahead() || idle.stream.stream().is_leaving()) return end(std::move(connection), false);
+  if (idle.requests_left_ > 0 && --idle.requests_left_ == 0) return end(std::move(connection), false);
+  // Another worker can't use it, but its place.
+  const LivePool* pool = idle.limited_.pool();
+  if (pool && waiting_.empty() && pool->state.freed.any()) return end(std::move(connection), false);
   auto& siblings = idle_[idle.key_];
   if (siblings.size() >= limits::kIdleUpstreamsABackend) end(remove(*siblings.front()), false);
   if (by_age_.size() >= limits::kIdleUpstreams) end(remove(least_wanted(*idle.source_)), false);
@@ -82,6 +131,7 @@ void UpstreamPool::put(UpstreamPtr connection) {
   idle.stream.watch();
   by_age_.splice(by_age_.end(), idle.out_, idle.place_);
   siblings.push_back(std::move(connection));
+  if (!waiting_.empty()) waiting_.wake_all();
 }
 
 // The oldest; of a pod that has a large share of all, its own: who fills the pool displaces no other's.
@@ -124,16 +174,26 @@ ring::Task<void> UpstreamPool::retire(UpstreamPtr connection, bool at_once) {
   --ending_;
 }
 
-void UpstreamPool::close_idle(ring::Clock::time_point before) {
-  while (!by_age_.empty() && by_age_.front()->idle_since_ <= before) end(remove(*by_age_.front()), false);
+template <typename Choose>
+void UpstreamPool::end_idle(Choose choose) {
+  for (auto next = by_age_.begin(); next != by_age_.end();) {
+    UpstreamConnection& connection = **next++;
+    if (choose(connection)) end(remove(connection), false);
+  }
+}
+
+void UpstreamPool::close_idle() {
+  const auto now = worker_.loop.now();
+  end_idle([&](const UpstreamConnection& each) { return now - each.idle_since_ >= each.keep_idle_; });
   std::erase_if(idle_, [](const auto& item) { return item.second.empty(); });
 }
 
+void UpstreamPool::close_all_idle() {
+  end_idle([](const UpstreamConnection&) { return true; });
+}
+
 void UpstreamPool::pod_gone(const std::string& uid) {
-  for (auto next = by_age_.begin(); next != by_age_.end();) {
-    UpstreamConnection& connection = **next++;
-    if (connection.source_->uid == uid) end(remove(connection), false);
-  }
+  end_idle([&](const UpstreamConnection& each) { return each.source_->uid == uid; });
 }
 
 }  // namespace leat::proxy

@@ -47,7 +47,9 @@ SpiffeId Worker::identity_of(const Workload& pod) const {
   return {mesh_->settings().trust_domain(), pod.namespace_, pod.service_account};
 }
 
-std::chrono::milliseconds Worker::connect_timeout() const {
+std::chrono::milliseconds Worker::connect_timeout(const Policy* policy) const {
+  if (policy && policy->limits.connect_timeout_ms() > 0)
+    return std::chrono::milliseconds(policy->limits.connect_timeout_ms());
   const uint32_t configured = mesh_->settings().connect_timeout_ms();
   return configured > 0 ? std::chrono::milliseconds(configured) : limits::kConnectTimeout;
 }
@@ -55,7 +57,7 @@ std::chrono::milliseconds Worker::connect_timeout() const {
 void Worker::tend() {
   options_.beat();
   http.end_overdue(loop.now());
-  upstreams.close_idle(loop.now() - limits::kUpstreamIdle);
+  upstreams.close_idle();
   tap.tend(loop.now());
   if (loop.now() >= next_trim_) {
     next_trim_ = loop.now() + limits::kTrimInterval;
@@ -175,7 +177,7 @@ void Worker::drain(std::function<void()> done) {
 // with it what is still on its way.
 bool Worker::quiet() {
   if (flows.open_flows() > 0 || inbound_tunnels.size() > 0 || !spans.quiet()) return false;
-  upstreams.close_idle(loop.now());
+  upstreams.close_all_idle();
   http2_upstreams.drain();
   tunnels.drain();
   return tunnels.tunnels() == 0 && http2_upstreams.connections() == 0 && upstreams.ending() == 0;

@@ -19,6 +19,7 @@
 #include "userspace-proxy/flow/http_messages.h"
 #include "userspace-proxy/flow/identities.h"
 #include "userspace-proxy/flow/inbound_tunnels.h"
+#include "userspace-proxy/flow/mirror_counters.h"
 #include "userspace-proxy/flow/pod_limits.h"
 #include "userspace-proxy/flow/socket_broker.h"
 #include "userspace-proxy/flow/source_ids.h"
@@ -86,6 +87,7 @@ class Worker {
   Http2Connections http2_clients;
   Http2Pool http2_upstreams;
   RetryBudgets retry_budgets;
+  MirrorCounters mirrors;
   size_t replay_bytes = 0;  // kept of bodies, for another try
   Tracer tracer;
   SpanExporter spans;
@@ -94,7 +96,8 @@ class Worker {
 
   [[nodiscard]] const MeshRef& mesh() const { return mesh_; }
   [[nodiscard]] SpiffeId identity_of(const Workload& pod) const;
-  [[nodiscard]] std::chrono::milliseconds connect_timeout() const;
+  // The policy's, which may be null, else the mesh's.
+  [[nodiscard]] std::chrono::milliseconds connect_timeout(const Policy* policy = nullptr) const;
   [[nodiscard]] uint32_t draw() { return random_(); }  // uniform
 
   // ---- what the control thread does, on this worker's loop

@@ -1,5 +1,6 @@
 // The counters of a worker under their names for `leat stats` and metrics.
 #include <algorithm>
+#include <array>
 
 #include "userspace-proxy/flow/worker.h"
 
@@ -52,10 +53,11 @@ void report_pool(const Service& service, const Service::Port& port, Clock::time_
     add("leat_ejections_total", live.ejections, "");
     add("leat_endpoints_ejected", static_cast<uint64_t>(out + out_too), "", true);
   }
-  const v1::ConnectionLimits& limits = port.policy->limits;
-  if (limits.max_connections() > 0) add("leat_overflows_total", live.connection_overflows, "connections");
-  if (limits.max_pending_requests() > 0) add("leat_overflows_total", live.pending_overflows, "pending");
-  if (limits.max_requests() > 0) add("leat_overflows_total", live.request_overflows, "requests");
+  constexpr std::array kLimits{std::pair(Limit::kConnections, "connections"), std::pair(Limit::kPending, "pending"),
+                               std::pair(Limit::kRequests, "requests"), std::pair(Limit::kRetries, "retries")};
+  for (const auto& [limit, word] : kLimits) {
+    if (Place::most(port, limit) > 0) add("leat_overflows_total", live.refused[static_cast<size_t>(limit)], word);
+  }
 }
 
 }  // namespace
@@ -76,13 +78,12 @@ void Worker::report(std::vector<v1::Counter>* out) const {
     }
   }
   requests.report(mesh_->settings().trust_domain(), out);
-  connections.report(
-      mesh_->settings().trust_domain(), [&](const auto& visit) { flows.for_each_open(visit); }, out);
+  connections.report(mesh_->settings().trust_domain(), [&](const auto& visit) { flows.for_each_open(visit); }, out);
   report.add("leat_request_series", requests.series(), true);
   report.add("leat_spans_sent_total", spans.counters().sent);
-  for (const auto& [reason, count] : {std::pair("queue-full", spans.counters().queue_full),
-                                      std::pair("refused", spans.counters().refused),
-                                      std::pair("unreachable", spans.counters().unreachable)})
+  for (const auto& [reason, count] :
+       {std::pair("queue-full", spans.counters().queue_full), std::pair("refused", spans.counters().refused),
+        std::pair("unreachable", spans.counters().unreachable)})
     set_label(report.add("leat_spans_dropped_total", count), "reason", reason);
   report.add("leat_spans_waiting", spans.waiting(), true);
   report.add("leat_access_log_lines_total", access_log.lines());
@@ -118,6 +119,9 @@ void Worker::report(std::vector<v1::Counter>* out) const {
   report.add("leat_http_clients_idle", http.idle(), true);
   report.add("leat_http_upstreams_idle", upstreams.idle(), true);
   report.add("leat_http_upstreams_reused_total", upstreams.reused());
+  set_label(report.add("leat_mirrored_requests_total", mirrors.sent), "result", "sent");
+  set_label(report.add("leat_mirrored_requests_total", mirrors.failed), "result", "failed");
+  set_label(report.add("leat_mirrored_requests_total", mirrors.dropped), "result", "dropped");
   report.add("leat_http_retries_total", retry_budgets.retries());
   report.add("leat_http_retries_refused_total", retry_budgets.refused());
   report.add("leat_http_replay_bytes", replay_bytes, true);

@@ -3,9 +3,13 @@
 // stands for itself.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <mutex>
+#include <vector>
 
 #include "userspace-proxy/limits.h"
 #include "userspace-proxy/mesh/ref.h"
@@ -68,19 +72,45 @@ class SharedGauge {
   std::atomic<uint32_t> value_{0};
 };
 
+// Who waits for something to be given back, on any worker.
+class SharedWaits {
+ public:
+  // `wake` is called once, by whoever gives something back, on that thread.
+  void add(std::function<void()> wake) {
+    const std::lock_guard lock(mutex_);
+    wakes_.push_back(std::move(wake));
+    any_.store(true);
+  }
+  [[nodiscard]] bool any() const { return any_.load(); }
+  void wake_all() {
+    if (!any()) return;
+    std::vector<std::function<void()>> wakes;
+    {
+      const std::lock_guard lock(mutex_);
+      wakes.swap(wakes_);
+      any_.store(false);
+    }
+    for (const auto& wake : wakes) wake();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::function<void()>> wakes_;
+  std::atomic<bool> any_{false};
+};
+
 // The endpoints of one port, of the whole Service or of a subset, in both address families: what Envoy calls a cluster.
 struct LivePool : RefCounted {
   struct State {
     SharedGauge connections;
-    SharedGauge pending;   // requests that wait for a connection
+    SharedGauge pending;  // requests that wait for a connection
     SharedGauge requests;
     SharedGauge retries;
+    SharedWaits freed;     // of a connection's place
     SharedTime out_until;  // of any endpoint, the last
     // For the counters.
     std::atomic<uint64_t> ejections{0};
-    std::atomic<uint64_t> connection_overflows{0};
-    std::atomic<uint64_t> pending_overflows{0};
-    std::atomic<uint64_t> request_overflows{0};
+    std::array<std::atomic<uint64_t>, 4> refused{};  // by Limit (balance/admission.h)
   };
   mutable State state;
 };

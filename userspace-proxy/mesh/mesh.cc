@@ -62,9 +62,11 @@ bool is_in(const v1::Endpoint& endpoint, std::optional<uint32_t> subset) {
 }
 
 constexpr uint32_t kNoGroup = 0xffffffff;
+constexpr uint32_t kMostGroups = 1000;  // the agent makes as many as there are labels or shares
 
 uint32_t group_of(const Policy* policy, size_t endpoint) {
-  return policy && endpoint < policy->group_of.size() ? policy->group_of[endpoint] : 0;
+  const uint32_t group = policy && endpoint < policy->group_of.size() ? policy->group_of[endpoint] : 0;
+  return group < kMostGroups ? group : kNoGroup;
 }
 
 // What is known of the endpoints of `port` from the generation before.
@@ -118,7 +120,7 @@ std::array<Service::Port, 2> ports_of_service(const v1::Service& message, const 
     Backend& backend = family.backends.emplace_back();
     backend = {.target = {*address, *target}, .uid = endpoint.workload_uid(), .weight = weight, .group = group};
     if (!policy) continue;
-    backend.tls = policy->tls;
+    backend.policy = like.policy;
     if (policy->outliers || policy->warmup) backend.health = formers[family.ipv6 ? 1 : 0].health(backend.target);
   }
   return families;
@@ -171,13 +173,11 @@ std::vector<Ref<const HashTable>> hash_tables_of(const Service::Port& port) {
   const Policy::Hash& hash = *port.policy->hash;
   for (size_t group = 0; group < port.groups(); ++group) {
     std::vector<HashTable::Host> hosts;
-    for (const Backend& backend : port.group(group))
-      hosts.push_back({hash_of(backend.target.text()), backend.weight});
+    for (const Backend& backend : port.group(group)) hosts.push_back({hash_of(backend.target.text()), backend.weight});
     const size_t size = hash.table_size != 0 ? hash.table_size
                         : hash.maglev        ? HashTable::kMaglevEntries
                                              : HashTable::kRingPoints;
-    tables.push_back(
-        make_ref<HashTable>(hash.maglev ? HashTable::maglev(hosts, size) : HashTable::ring(hosts, size)));
+    tables.push_back(make_ref<HashTable>(hash.maglev ? HashTable::maglev(hosts, size) : HashTable::ring(hosts, size)));
   }
   return tables;
 }

@@ -61,11 +61,11 @@ using WorkloadRef = Ref<const Workload>;
 // Where one connection to a service may go.
 struct Backend {
   SocketAddress target;
-  std::string uid;       // of the pod; empty: not one
-  WorkloadRef workload;  // null: not a pod that the mesh knows (yet)
-  uint32_t weight = 1;   // ≥ 1
-  uint32_t group = 0;    // of the port's groups
-  v1::UpstreamTls tls = v1::UPSTREAM_TLS_AUTO;
+  std::string uid;               // of the pod; empty: not one
+  WorkloadRef workload;          // null: not a pod that the mesh knows (yet)
+  uint32_t weight = 1;           // ≥ 1
+  uint32_t group = 0;            // of the port's groups
+  Ref<const Policy> policy;      // its port's
   Ref<const HostHealth> health;  // where the policy watches it
 };
 

@@ -5,9 +5,8 @@ namespace {
 
 Policy::Hash read(const v1::ConsistentHash& message) {
   using Key = Policy::Hash::Key;
-  Policy::Hash hash{.maglev = message.maglev(),
-                    .table_size = message.table_size(),
-                    .balance_percent = message.balance_percent()};
+  Policy::Hash hash{
+      .maglev = message.maglev(), .table_size = message.table_size(), .balance_percent = message.balance_percent()};
   if (message.has_header()) {
     hash.key = Key::kHeader;
     hash.name = message.header();

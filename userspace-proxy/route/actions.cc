@@ -22,8 +22,9 @@ Percentage::Percentage(double percent)
 std::unique_ptr<const Actions> compile_actions(const v1::HttpRoute& route, std::vector<std::string>* problems) {
   const bool rewrites = route.has_rewrite() && route.rewrite().path_case() != v1::Rewrite::PATH_NOT_SET;
   const bool answers = route.answer_case() != v1::HttpRoute::ANSWER_NOT_SET;
-  if (!rewrites && !answers && !route.has_fault()) return nullptr;
+  if (!rewrites && !answers && !route.has_fault() && !route.has_cors() && route.mirrors().empty()) return nullptr;
   auto actions = std::make_unique<Actions>();
+  if (route.has_cors()) actions->cors.emplace(route.cors(), problems);
   if (rewrites) {
     std::string problem;
     actions->rewrite.emplace(route.rewrite(), &problem);
@@ -35,6 +36,8 @@ std::unique_ptr<const Actions> compile_actions(const v1::HttpRoute& route, std::
     actions->direct_response = {static_cast<uint16_t>(message.status()), message.body()};
   }
   if (route.has_fault()) actions->fault = compile(route.fault());
+  for (const v1::Mirror& mirror : route.mirrors())
+    actions->mirrors.push_back({compile_destination(mirror.destination(), {}, 0), Percentage(mirror.percent())});
   if (answers) actions->edits = compile_edits({}, route.headers(), "");
   return actions;
 }

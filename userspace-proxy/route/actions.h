@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "leat.pb.h"
-#include "userspace-proxy/route/header_edits.h"
+#include "userspace-proxy/route/cors.h"
+#include "userspace-proxy/route/destination.h"
 #include "userspace-proxy/route/uri.h"
 
 namespace leat::proxy::route {
@@ -37,11 +38,19 @@ struct Fault {
   uint8_t abort_grpc_status = 0;
 };
 
+// Copies of a share of the requests go there too.
+struct Mirror {
+  Destination destination;
+  Percentage share;
+};
+
 struct Actions {
+  std::optional<Cors> cors;
   std::optional<PathRewrite> rewrite;
   std::optional<Redirect> redirect;
   std::optional<DirectResponse> direct_response;
   std::optional<Fault> fault;
+  std::vector<Mirror> mirrors;
   std::unique_ptr<const HeaderEdits> edits;  // of a redirect and a direct response; null: none
 };
 

@@ -25,16 +25,6 @@ std::vector<NamedMatcher> compile(const google::protobuf::RepeatedPtrField<v1::N
   return matchers;
 }
 
-Destination compile(const v1::RouteDestination& message, const v1::HttpRoute& route, uint64_t end) {
-  return {.service = message.service(),
-          .port = static_cast<uint16_t>(message.port()),
-          .subset = message.subset(),
-          .end = end,
-          .host = message.host(),
-          .missing_status = static_cast<uint16_t>(message.missing_status() == 0 ? 503 : message.missing_status()),
-          .edits = compile_edits(message.headers(), route.headers(), route.rewrite().authority())};
-}
-
 // Whether requests that come here have somewhere to go.
 bool leads_somewhere(const Route& route) {
   if (route.destinations.empty()) return route.actions && (route.actions->redirect || route.actions->direct_response);
@@ -51,7 +41,7 @@ Route compile(const v1::HttpRoute& message, Problems* problems) {
   uint64_t end = 0;
   for (const v1::RouteDestination& destination : message.destinations()) {
     end += destination.weight();
-    route.destinations.push_back(compile(destination, message, end));
+    route.destinations.push_back(compile_destination(destination, message, end));
   }
   route.actions = compile_actions(message, problems);
   return route;

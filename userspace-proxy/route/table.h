@@ -12,6 +12,7 @@
 #include "leat.pb.h"
 #include "userspace-proxy/resilience/retry_policy.h"
 #include "userspace-proxy/route/actions.h"
+#include "userspace-proxy/route/destination.h"
 #include "userspace-proxy/route/request.h"
 #include "userspace-proxy/route/text_matcher.h"
 
@@ -37,16 +38,6 @@ class Matcher {
   uint16_t port_;  // 0: any
   std::vector<std::pair<std::string, std::string>> client_labels_;
   std::string client_namespace_;  // empty: any
-};
-
-struct Destination {
-  std::string service;                       // namespace/name; empty: there is no such Service
-  uint16_t port = 0;                         // 0: the one that the client asked for
-  std::string subset;                        // empty: all endpoints
-  uint64_t end = 0;                          // the weights up to and with this one
-  std::string host;                          // as the object has it, for messages
-  uint16_t missing_status = 503;             // the answer where there is no such Service, port or subset
-  std::unique_ptr<const HeaderEdits> edits;  // the route's among them; null: heads go as they are
 };
 
 struct Route {

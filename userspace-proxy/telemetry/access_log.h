@@ -48,7 +48,7 @@ class AccessLog {
   LogFormat format_;
   std::string pending_;
   uint64_t pending_lines_ = 0;
-  uint32_t rate_ = 0;     // lines a second
+  uint32_t rate_ = 0;  // lines a second
   uint32_t in_second_ = 0;
   ring::Clock::time_point second_{};
   bool on_ = false;

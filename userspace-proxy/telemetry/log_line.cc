@@ -23,7 +23,9 @@ std::string time_text(std::chrono::system_clock::time_point time, const std::str
 }
 
 std::optional<std::string> header(const ObservedRequest& request, const HeadFields& fields, std::string_view name) {
-  const auto given = [](std::string_view text) { return text.empty() ? std::nullopt : std::optional(std::string(text)); };
+  const auto given = [](std::string_view text) {
+    return text.empty() ? std::nullopt : std::optional(std::string(text));
+  };
   if (name == ":method") return given(request.method);
   if (name == ":path") return given(request.path);
   if (name == ":authority") return given(request.authority);

@@ -24,8 +24,8 @@ struct HeadFields {
 };
 
 struct ObservedRequest {
-  const FlowFacts* flow = nullptr;  // of its connection, never null; it says where the last try went
-  bool http = false;                // what follows means something; else it is a connection
+  const FlowFacts* flow = nullptr;                     // of its connection, never null; it says where the last try went
+  bool http = false;                                   // what follows means something; else it is a connection
   std::string_view method, authority, path, protocol;  // path: with its query; empty where the request was no valid one
   HeadFields request_fields, response_fields;
   std::string_view route;  // its name; empty: none

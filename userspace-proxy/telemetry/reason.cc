@@ -45,6 +45,7 @@ constexpr std::array<Text, static_cast<size_t>(Reason::kCount)> kTexts{{
     {"no-route-target", "the route leads to a host that is no Service", "correct the host in the route's destination"},
     {"no-subset", "the route leads to a subset that the service does not have",
      "define the subset in a DestinationRule"},
+    {"invalid-backend", "the route leads to a backend that it can't use", "see `leat routes --status` for the reason"},
     {"bad-request", "the client sent what is no valid HTTP request", ""},
     {"request-timeout", "the request's head did not arrive in time", ""},
     {"connect-method", "CONNECT is for forward proxies", "connect to the destination itself"},

@@ -33,6 +33,7 @@ enum class Reason : uint8_t {
   kNoRoute,          // routes hold for this client, and none matches
   kNoRouteTarget,    // the route's destination names no Service
   kNoSubset,         // … or a subset that its Service does not have
+  kInvalidBackend,   // … or what a Gateway API route must not or can't lead to
   kBadRequest,       // what the client sent is no valid request
   kRequestTimeout,   // a head that did not arrive in time
   kConnectMethod,    // CONNECT

@@ -95,10 +95,10 @@ void RequestMetrics::append(const LabelTexts& labels, const Series& series, std:
 LabelTexts RequestMetrics::text_of(const Labels& labels, std::string_view trust_domain) {
   LabelTexts text{{"reporter", "source"},
                   {"request_protocol", labels.call.grpc ? "grpc" : "http"},
-            {"response_code", std::to_string(labels.code)},
-            {"grpc_response_status", labels.call.status ? std::to_string(*labels.call.status) : ""},
-            {"response_flags", words(labels.flags)},
-            {"connection_security_policy", labels.mtls ? "mutual_tls" : "none"}};
+                  {"response_code", std::to_string(labels.code)},
+                  {"grpc_response_status", labels.call.status ? std::to_string(*labels.call.status) : ""},
+                  {"response_flags", words(labels.flags)},
+                  {"connection_security_policy", labels.mtls ? "mutual_tls" : "none"}};
   add_peer_labels(labels.source, labels.destination, labels.service, trust_domain, text);
   return text;
 }

@@ -10,7 +10,7 @@ namespace leat::proxy {
 namespace {
 
 // Methods that a span may be named after: others could be as many as a client can think of.
-constexpr std::array<std::string_view, 10> kMethods = {"GET",     "HEAD",  "POST",  "PUT",    "DELETE",
+constexpr std::array<std::string_view, 10> kMethods = {"GET",     "HEAD",  "POST",  "PUT",     "DELETE",
                                                        "CONNECT", "TRACE", "PATCH", "OPTIONS", "QUERY"};
 
 // Protobuf's texts must be UTF-8, and a path or a header need not be.
@@ -52,7 +52,8 @@ void add_server(const ObservedRequest& request, Attributes& attributes) {
   const size_t colon = host.rfind(':');
   if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
     int64_t written = 0;
-    for (const char c : host.substr(colon + 1)) written = written * 10 + (c - '0');  // the parser let digits through only
+    for (const char c : host.substr(colon + 1))
+      written = written * 10 + (c - '0');  // the parser let digits through only
     if (colon + 1 < host.size()) port = written;
     host = host.substr(0, colon);
   }
@@ -67,8 +68,8 @@ void add_http(const ObservedRequest& request, Attributes& attributes) {
   if (!known) attributes.add("http.request.method_original", request.method);
   const size_t path_end = std::min(request.path.find('?'), request.path.size());
   const std::string requested = request.flow->requested.text();
-  attributes.add("url.full", fmt::format("http://{}{}", request.authority.empty() ? requested : request.authority,
-                                         request.path));
+  attributes.add("url.full",
+                 fmt::format("http://{}{}", request.authority.empty() ? requested : request.authority, request.path));
   attributes.add("url.scheme", "http");
   attributes.add("url.path", request.path.substr(0, path_end));
   attributes.add("url.query", request.path.substr(std::min(path_end + 1, request.path.size())));

@@ -23,8 +23,7 @@ void RequestTap::add(const ObservedRequest& request) {
   const FlowFacts& flow = *request.flow;
   v1::TappedRequest& out = requests_.emplace_back();
   out.set_sequence(sequence_.fetch_add(1, std::memory_order_relaxed));
-  out.set_started_ms(
-      std::chrono::duration_cast<std::chrono::milliseconds>(request.started.time_since_epoch()).count());
+  out.set_started_ms(std::chrono::duration_cast<std::chrono::milliseconds>(request.started.time_since_epoch()).count());
   out.set_duration_us(
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(request.took).count()));
   out.set_method(shown(request.method));

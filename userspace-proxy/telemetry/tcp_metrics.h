@@ -21,9 +21,9 @@ class TcpMetrics {
   void closed(const FlowFacts& flow, Clock::time_point now);
   // Forgets series that no connection has touched for limits::kRequestSeriesIdle. Called now and then.
   void expire(Clock::time_point now);
-  // Appends every series: istio_tcp_connections_opened_total, …_closed_total, istio_tcp_sent_bytes_total (to the client)
-  // and istio_tcp_received_bytes_total. `live` calls what it is given with each flow that is not closed: those count
-  // from their first byte on.
+  // Appends every series: istio_tcp_connections_opened_total, …_closed_total, istio_tcp_sent_bytes_total (to the
+  // client) and istio_tcp_received_bytes_total. `live` calls what it is given with each flow that is not closed: those
+  // count from their first byte on.
   template <typename ForEachLive>
   void report(std::string_view trust_domain, ForEachLive live, std::vector<v1::Counter>* out) const {
     std::map<Labels, Sums> sums = sums_;

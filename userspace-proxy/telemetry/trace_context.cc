@@ -125,11 +125,10 @@ void TraceFields::note(std::string_view name, std::string_view value) {
       if (is_name(name, kB3Name)) b3 = value;
       return;
     case 'x':
-      for (const auto [known, member] : {std::pair(kTraceIdName, &TraceFields::b3_trace_id),
-                                         std::pair(kSpanIdName, &TraceFields::b3_span_id),
-                                         std::pair(kParentName, &TraceFields::b3_parent_span_id),
-                                         std::pair(kSampledName, &TraceFields::b3_sampled),
-                                         std::pair(kFlagsName, &TraceFields::b3_flags)}) {
+      for (const auto [known, member] :
+           {std::pair(kTraceIdName, &TraceFields::b3_trace_id), std::pair(kSpanIdName, &TraceFields::b3_span_id),
+            std::pair(kParentName, &TraceFields::b3_parent_span_id), std::pair(kSampledName, &TraceFields::b3_sampled),
+            std::pair(kFlagsName, &TraceFields::b3_flags)}) {
         if (is_name(name, known)) this->*member = value;
       }
       return;

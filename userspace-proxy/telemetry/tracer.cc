@@ -1,7 +1,7 @@
 #include "userspace-proxy/telemetry/tracer.h"
 
-#include <array>
 #include <algorithm>
+#include <array>
 
 namespace leat::proxy {
 

@@ -30,6 +30,7 @@ std::vector<Resource> watched_resources(const std::string& node) {
       {"HTTPRoute", "httproutes", true},
       {"GRPCRoute", "grpcroutes", true},
       {"ReferenceGrant", "referencegrants", true},
+      {"Telemetry", "telemetries", true},
   };
   std::vector<Resource> resources;
   for (const Row& row : kRows) {

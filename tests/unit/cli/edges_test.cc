@@ -6,7 +6,8 @@ namespace leat::cli {
 namespace {
 
 // `counts` in the buckets up to 1, 10 and 100 ms, and above.
-void add(Counters& counters, const std::string& version, const std::string& code, std::initializer_list<uint64_t> counts) {
+void add(Counters& counters, const std::string& version, const std::string& code,
+         std::initializer_list<uint64_t> counts) {
   v1::Counter& counter = *counters.Add();
   counter.set_name("istio_request_duration_milliseconds");
   auto& labels = *counter.mutable_labels();

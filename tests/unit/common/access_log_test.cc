@@ -37,12 +37,20 @@ TEST_CASE("a filter compares what is known of a request") {
                           .header = find_header,
                           .request = &headers};
   for (const char* holds : {
-           "response.code >= 500", "response.code == 503 && request.method == 'GET'", "!(response.code < 500)",
-           "response.code == 200 || connection.mtls", "connection.mtls == true && connection.mtls != false",
-           "request.url_path == \"/orders/7\"", "request.path.endsWith('full=yes')", "request.path.contains('7?')",
-           "request.url_path.matches('^/orders/[0-9]+$')", "request.headers['X-Tenant'] == 'acme'",
-           "'x-tenant' in request.headers && !('x-other' in request.headers)", "request.useragent.startsWith('curl')",
-           "request.headers['x-other'] == 'a' || response.code == 503", "request.duration_ms > 200",
+           "response.code >= 500",
+           "response.code == 503 && request.method == 'GET'",
+           "!(response.code < 500)",
+           "response.code == 200 || connection.mtls",
+           "connection.mtls == true && connection.mtls != false",
+           "request.url_path == \"/orders/7\"",
+           "request.path.endsWith('full=yes')",
+           "request.path.contains('7?')",
+           "request.url_path.matches('^/orders/[0-9]+$')",
+           "request.headers['X-Tenant'] == 'acme'",
+           "'x-tenant' in request.headers && !('x-other' in request.headers)",
+           "request.useragent.startsWith('curl')",
+           "request.headers['x-other'] == 'a' || response.code == 503",
+           "request.duration_ms > 200",
        }) {
     CHECK_MESSAGE(admits(holds, facts), holds);
   }
@@ -62,10 +70,10 @@ TEST_CASE("a connection has no response code, and a filter that asks for it logs
 }
 
 TEST_CASE("a filter that Leat can't honour is refused") {
-  for (const char* wrong : {"", "response.code", "response.code >=", "response.code >= 'a'", "source.ip == '1'", "(true",
-                            "response.code > 1 && ", "request.method.size() > 1", "request.headers == 'a'",
-                            "response.code == 1)", "request.path.matches('(')", "request.path == 'a",
-                            "xds.cluster_name == 'a'"}) {
+  for (const char* wrong :
+       {"", "response.code", "response.code >=", "response.code >= 'a'", "source.ip == '1'", "(true",
+        "response.code > 1 && ", "request.method.size() > 1", "request.headers == 'a'", "response.code == 1)",
+        "request.path.matches('(')", "request.path == 'a", "xds.cluster_name == 'a'"}) {
     CHECK_MESSAGE(!AccessFilter::compile(wrong).has_value(), wrong);
   }
   CHECK_FALSE(AccessFilter::compile(std::string(200, '(')).has_value());

@@ -138,6 +138,9 @@ TEST_CASE("a ring has at least so many points, and a Maglev table is full") {
   const HashTable maglev = HashTable::maglev(hosts, 251);
   CHECK(maglev.size() == 251);
   for (size_t slot = 0; slot < maglev.size(); ++slot) CHECK(maglev.host(slot) < 3);
+  CHECK(HashTable::maglev(hosts, 250).size() == HashTable::kMaglevEntries);  // no prime: it could never be filled
+  const std::vector<HashTable::Host> far_apart{{1, 1}, {2, 0xffffffff}};
+  CHECK(HashTable::ring(far_apart, 1024).size() <= HashTable::kMostRingPoints + 2);
   CHECK(HashTable::ring({}, 1024).size() == 0);
   CHECK(HashTable::maglev({}, 251).size() == 0);
 }

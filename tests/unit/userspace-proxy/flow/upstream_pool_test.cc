@@ -29,7 +29,7 @@ class Pool {
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &descriptors) == 0);
   }
   ~Pool() {
-    upstreams().close_idle(ring::Clock::time_point::max());
+    upstreams().close_all_idle();
     settle();
   }
 

@@ -112,13 +112,13 @@ TEST_CASE("only versions 1.0 and 1.1 are spoken") {
 TEST_CASE("a target is of the form that its method can have") {
   refused(Fault::kFragmentInTarget,
           {"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a/#b HTTP/1.1\r\nHost: a\r\n\r\n"});
-  refused(Fault::kBadTarget, {"GET * HTTP/1.1\r\nHost: a\r\n\r\n", "GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
-                              "GET a HTTP/1.1\r\nHost: a\r\n\r\n", "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n",
-                              "CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n", "CONNECT [::1] HTTP/1.1\r\nHost: a\r\n\r\n",
-                              "CONNECT u@a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n",
-                              "GET http://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n",
-                              "GET http://a?x HTTP/1.1\r\nHost: a\r\n\r\n", "GET ftp://a/x HTTP/1.1\r\nHost: a\r\n\r\n",
-                              "OPTIONS ** HTTP/1.1\r\nHost: a\r\n\r\n"});
+  refused(Fault::kBadTarget,
+          {"GET * HTTP/1.1\r\nHost: a\r\n\r\n", "GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+           "GET a HTTP/1.1\r\nHost: a\r\n\r\n", "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n",
+           "CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n", "CONNECT [::1] HTTP/1.1\r\nHost: a\r\n\r\n",
+           "CONNECT u@a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n",
+           "GET http://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a?x HTTP/1.1\r\nHost: a\r\n\r\n",
+           "GET ftp://a/x HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS ** HTTP/1.1\r\nHost: a\r\n\r\n"});
 
   const RequestHead absolute = head_of("GET hTTp://Shop:80/x?y HTTP/1.1\r\nHost: shop:80\r\n\r\n");
   CHECK(absolute.authority() == "Shop:80");

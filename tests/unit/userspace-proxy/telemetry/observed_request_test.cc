@@ -89,7 +89,8 @@ struct Scene {
   std::map<std::string, std::string> attributes() const {
     std::map<std::string, std::string> all;
     for (const otlp::KeyValue& each : request_span(request).attributes())
-      all[each.key()] = each.value().has_string_value() ? each.value().string_value() : std::to_string(each.value().int_value());
+      all[each.key()] =
+          each.value().has_string_value() ? each.value().string_value() : std::to_string(each.value().int_value());
     return all;
   }
 };

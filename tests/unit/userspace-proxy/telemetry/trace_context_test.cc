@@ -112,8 +112,8 @@ TEST_CASE("W3C's word counts before B3's") {
 }
 
 TEST_CASE("a trace goes on in W3C's form, and in no other that the request does not have") {
-  const Sent sent = forward({{"traceparent", std::string(kParent)}, {"tracestate", "vendor=1"}}, kTrace, 0xabc,
-                            Sampled::kYes);
+  const Sent sent =
+      forward({{"traceparent", std::string(kParent)}, {"tracestate", "vendor=1"}}, kTrace, 0xabc, Sampled::kYes);
   CHECK(sent.set == Lines{{"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000abc-01"}});
   CHECK(sent.removed.empty());
 }
@@ -123,8 +123,8 @@ TEST_CASE("a new trace does not go on with a tracestate of an invalid parent") {
 }
 
 TEST_CASE("both forms of B3 go on in step with traceparent") {
-  const Sent sent = forward({{"b3", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1"}, {"x-b3-flags", "0"}}, kTrace,
-                            0xabc, Sampled::kYes);
+  const Sent sent = forward({{"b3", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1"}, {"x-b3-flags", "0"}},
+                            kTrace, 0xabc, Sampled::kYes);
   CHECK(sent.set == Lines{{"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000abc-01"},
                           {"b3", "4bf92f3577b34da6a3ce929d0e0e4736-0000000000000abc-1-00f067aa0ba902b7"},
                           {"x-b3-traceid", "4bf92f3577b34da6a3ce929d0e0e4736"},
