@@ -91,10 +91,10 @@ def captured_backends(node):
 def wait_until_known(shop):
     """Until each node knows of the other's captured pods."""
     for node in shop.lab.nodes:
-        wait_for(lambda node=node: captured_backends(node) == set(shop.backends), f"{node.name}: all nodes' pods are known")
+        wait_for(lambda node=node: captured_backends(node) == set(shop.backends), f"{node.name}: all nodes' pods are known", 40)
 
 
-def answered_by(shop, pods, timeout=10.0):
+def answered_by(shop, pods, timeout=40.0):
     """Waits until the frontend's requests are answered by just these pods."""
     wait_for(lambda: set(shop.ask(30)["pods"]) == set(pods), f"{sorted(pods)} answer", timeout)
 
