@@ -186,34 +186,6 @@ def test_a_token_that_ran_out_is_read_again(cluster):
     answered_by(cluster, ALL)
 
 
-def test_nothing_is_lost_while_the_server_is_away_and_traffic_does_not_notice(cluster):
-    """It comes back with another CA and token, and has forgotten every version: one pod is gone by then, and a route there."""
-    gone = cluster.backends["backend-v1-2"]
-
-    def be_away():
-        cluster.api.stop()
-        cluster.lab.objects.remove(f"pod-{NAMESPACE}-{gone.name}")
-        cluster.split(0, 100)
-        for node in cluster.lab.nodes:
-            wait_for(lambda node=node: "Kubernetes API" in node.leat("check", check=False).stdout, f"{node.name} says it", 20)
-        assert set(cluster.ask(60)["pods"]) == ALL  # as it was last seen
-        cluster.api.start()
-        for node in cluster.lab.nodes:
-            wait_for(lambda node=node: captured_backends(node) == ALL - {gone.name}, f"{node.name} knows that a pod is gone", 40)
-
-    try:
-        result = cluster.ask_during(be_away, count=3000)
-        assert not result["failed"], result
-        answered_by(cluster, V2)
-    finally:
-        cluster.lab.objects.remove("split")
-        cluster.lab.objects.pod(gone, gone.labels, account="backend")
-    wait_until_known(cluster)
-    answered_by(cluster, ALL)
-    for node in cluster.lab.nodes:
-        node.wait_ready()
-
-
 # ---------------------------------------------------------------- kinds that are not installed
 
 def test_a_kind_that_is_not_installed_is_missed_by_nobody_and_noticed_when_it_comes():
