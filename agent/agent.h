@@ -19,16 +19,22 @@
 #include "agent/api_server.h"
 #include "agent/broker.h"
 #include "agent/ca/ca.h"
+#include "agent/ca/remote_ca.h"
 #include "agent/capture/capture.h"
+#include "agent/cni/cni_service.h"
 #include "agent/config.h"
 #include "agent/flow_view.h"
 #include "agent/proxy_channel.h"
 #include "agent/reconciler.h"
+#include "agent/resolver.h"
 #include "agent/source_ids.h"
+#include "agent/sources/attachments.h"
 #include "agent/sources/source.h"
 #include "agent/state_folder.h"
+#include "agent/tls_files.h"
 #include "common/event_loop.h"
 #include "common/result.h"
+#include "control/kind_watch.h"
 
 namespace leat::agent {
 
@@ -38,6 +44,8 @@ class Agent {
   static Result<std::unique_ptr<Agent>> start(Config config);
   // Until SIGTERM or SIGINT. What is in the kernel stays in force.
   void run();
+  // Of run(): Leat is being uninstalled. What is in the kernel can be removed once this object is gone.
+  [[nodiscard]] bool leaves_node() const { return leaves_node_; }
   ~Agent();
 
  private:
@@ -47,7 +55,8 @@ class Agent {
     std::optional<PeerProcess> process;
   };
 
-  Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop, std::unique_ptr<sources::Source> source,
+  Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop,
+        std::unique_ptr<sources::Attachments> attachments, std::unique_ptr<sources::Source> source,
         std::unique_ptr<capture::Capture> capture);
 
   Result<void> load_state();
@@ -55,19 +64,29 @@ class Agent {
   Result<void> open_sockets(FormerLease former);
   Result<void> save_books();
   Result<void> watch_signals();
-  static Result<std::unique_ptr<sources::Source>> open_source(EventLoop& loop, const Config& config);
+  static Result<std::unique_ptr<sources::Source>> open_source(EventLoop& loop, const Config& config,
+                                                              const sources::Attachments& attachments);
+  Result<void> open_cni();
   void watch_source();
+  void find_what_is_named();
   void publish_pods();
+  void tell_of_pod(const Reconciler::PodState& pod, const std::string& before);
   void watch_closed_flows();
 
   Reconciler::Tools reconciler_tools();
   ProxyChannel::Tools channel_tools();
+  [[nodiscard]] bool comes_early(const v1::ToAgent& message) const;
+  void answer_early_requests();
   Broker::Tools broker_tools();
   Answers::Parts answer_parts();
 
-  void publish(uint64_t generation, const v1::MeshChange& change);
+  void publish(uint64_t generation, const v1::MeshChange* change);
+  void learn_local_pods();
   void open_ca();
-  Result<std::vector<std::string>> sign(const std::string& identity, std::string_view csr_der);
+  Result<void> open_remote_ca();
+  void sign(const Broker::Tools::Order& order, std::function<void(Broker::Tools::Chain)> done);
+  Result<std::vector<std::string>> sign_here(const v1::SignRequest& request);
+  std::vector<std::string> roots() const;
   void on_request(ConnectionId connection, const std::string& instance, const v1::ToAgent& message);
   void answer_source_ids();
   void on_granted(uint64_t epoch, const std::string& instance, pid_t pid, const PeerProcess::Key& process);
@@ -81,14 +100,19 @@ class Agent {
   StateFolder state_;
   std::unique_ptr<EventLoop> loop_;
   UniqueFd signals_;
+  bool leaves_node_ = false;
+  std::unique_ptr<sources::Attachments> attachments_;  // before the source, which reads it
   std::unique_ptr<sources::Source> source_;
   std::unique_ptr<capture::Capture> capture_;
   std::optional<ca::CertificateAuthority> ca_;
   std::string ca_trust_domain_;
   std::string ca_error_;
+  std::unique_ptr<ca::RemoteCa> remote_ca_;  // there is this one or the one above
   std::string capabilities_;
 
   control::Books books_;
+  std::string
+      captured_before_;  // pods, by an agent before this one: as PodSlots::save() writes them, a uid ends its line
   SourceIds source_ids_;
   uint64_t saved_aliases_ = 0, saved_pods_ = 0, saved_source_ids_ = 0;  // versions
   struct SourceIdAnswer {
@@ -109,10 +133,22 @@ class Agent {
   EventLoop::TimerId claims_timer_ = 0;
 
   std::unique_ptr<Broker> broker_;
+  struct EarlyRequest {
+    ConnectionId connection;
+    std::string instance;
+    v1::ToAgent message;
+  };
+  std::vector<EarlyRequest> early_requests_;  // for pods, from before this agent knew of any
+  bool knows_pods_ = false;
   std::unique_ptr<Reconciler> reconciler_;
+  control::KindWatch entries_{control::ServiceEntry::kKind};   // that name hosts
+  control::KindWatch rules_{control::DestinationRule::kKind};  // that name files
+  std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<TlsFiles> tls_files_;
   std::unique_ptr<ProxyChannel> channel_;
   std::unique_ptr<Answers> answers_;
   std::unique_ptr<ApiServer> api_;
+  std::unique_ptr<CniService> cni_;  // null: not configured
 };
 
 }  // namespace leat::agent

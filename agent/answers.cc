@@ -39,7 +39,8 @@ void add_counter(v1::ApiReply& reply, const char* name, double value, const Labe
 Answers::Answers(Parts parts)
     : parts_(std::move(parts)),
       cursors_(static_cast<uint64_t>(unix_ms(system_clock::now()))),
-      tap_cursors_(static_cast<uint64_t>(unix_ms(system_clock::now()))) {}
+      tap_cursors_(static_cast<uint64_t>(unix_ms(system_clock::now()))),
+      counters_rate_(limits::kCountersASecond, limits::kCountersBurst, Clock::now()) {}
 
 void Answers::answer(const v1::ApiRequest& request, ApiServer::Reply reply) {
   switch (request.kind_case()) {
@@ -180,7 +181,8 @@ void Answers::pods(ApiServer::Reply reply) {
 
 void Answers::services(const ApiServer::Reply& reply) {
   v1::ApiReply out;
-  *out.mutable_mesh() = parts_.reconciler.mesh();
+  *out.mutable_mesh() = parts_.reconciler.compiled().mesh();
+  out.mutable_mesh()->clear_tls_secrets();  // private keys are for the proxy only
   for (const v1::RouteStatus& status : parts_.reconciler.route_statuses()) *out.add_route_statuses() = status;
   reply(std::move(out));
 }
@@ -194,14 +196,14 @@ void Answers::certificates(ApiServer::Reply reply) {
   });
 }
 
-void Answers::ask_stats(std::function<void(ProxyChannel::Answers)> done) {
+void Answers::ask_stats(std::function<void(ProxyChannel::Answers)> done, const std::string& except) {
   parts_.channel.ask(
       [](const std::string&, uint64_t request) {
         v1::ToProxy question;
         question.mutable_stats_query()->set_request(request);
         return question;
       },
-      std::move(done));
+      std::move(done), except);
 }
 
 // ---------------------------------------------------------------- check, version, stats
@@ -240,8 +242,19 @@ CheckFacts Answers::facts() {
                    .edit_median = reconciler.latency().median(),
                    .edit_longest = reconciler.latency().longest(),
                    .ca_error = parts_.ca_error(),
+                   .ca_address = parts_.config.remote_ca.address,
                    .findings = reconciler.findings(),
                    .capabilities = parts_.capabilities};
+  if (const CniService* service = parts_.cni()) {
+    CniFacts& cni = facts.cni.emplace();
+    cni.late_pods = service->numbers().late_pods;
+    cni.installs = !parts_.config.cni->conf.empty();
+    if (const Installer* installer = service->installer()) {
+      cni.file = installer->status().file;
+      cni.problem = installer->status().problem;
+      cni.repairs = installer->status().repairs;
+    }
+  }
   for (const auto& [uid, state] : reconciler.pods()) {
     if (!state.pod.enrolled) continue;
     facts.pods.push_back({.name = state.pod.workload.namespace_() + "/" + state.pod.workload.name(),
@@ -274,6 +287,22 @@ void Answers::stats(ApiServer::Reply reply) {
   });
 }
 
+void Answers::counters_beside(const std::string& instance, const v1::CountersRequest& request,
+                              std::function<void(const v1::ToProxy&)> done) {
+  if (!counters_rate_.take(1, Clock::now())) return;
+  ask_stats(
+      [this, number = request.request(), done = std::move(done)](const ProxyChannel::Answers& answers) {
+        v1::ApiReply counted;
+        merge_stats(answers, counted);
+        add_own_counters(counted);
+        v1::ToProxy message;
+        message.mutable_agent_counters()->set_request(number);
+        message.mutable_agent_counters()->mutable_counters()->Swap(counted.mutable_counters());
+        done(message);
+      },
+      instance);
+}
+
 void Answers::add_own_counters(v1::ApiReply& reply) {
   const FlowNames& names = parts_.names();
   for (const capture::CounterValue& counter :
@@ -283,7 +312,7 @@ void Answers::add_own_counters(v1::ApiReply& reply) {
     add_counter(reply, ("leat_capture_" + counter.name + "_total").c_str(), static_cast<double>(counter.value), labels);
   }
   const auto edges = parts_.capture.direct_edges().value_or(std::vector<capture::DirectEdge>{});
-  add_direct_tcp(names, parts_.reconciler.mesh().settings().trust_domain(), edges, reply);
+  add_direct_tcp(names, parts_.reconciler.settings().trust_domain(), edges, reply);
   for (const capture::DirectEdge& edge : edges) {
     const Labels labels{{"source", names.pod_of_index(edge.client_pod)},
                         {"destination", names.pod_of_index(edge.backend_pod)},
@@ -324,6 +353,14 @@ void Answers::add_own_counters(v1::ApiReply& reply) {
   add_counter(reply, "leat_agent_model_generation", static_cast<double>(reconciler.generation()), {}, true);
   add_counter(reply, "leat_agent_model_age_seconds",
               static_cast<double>(unix_ms(system_clock::now()) - unix_ms(reconciler.published())) / 1e3, {}, true);
+  if (const CniService* cni = parts_.cni()) {
+    const CniService::Numbers numbers = cni->numbers();
+    add_counter(reply, "leat_agent_cni_attachments", static_cast<double>(numbers.attachments), {}, true);
+    add_counter(reply, "leat_agent_cni_waiting", static_cast<double>(numbers.waiting), {}, true);
+    add_counter(reply, "leat_agent_cni_held_back_total", static_cast<double>(numbers.held_back));
+    add_counter(reply, "leat_agent_cni_refused_total", static_cast<double>(numbers.refused));
+    add_counter(reply, "leat_agent_pods_captured_late_total", static_cast<double>(numbers.late_pods));
+  }
   add_counter(reply, "leat_agent_without_proxy_resets_total", static_cast<double>(parts_.reset_connections()));
   add_counter(reply, "leat_agent_without_proxy_slots_closed", parts_.slots_closed() ? 1 : 0, {}, true);
 }

@@ -55,24 +55,33 @@ Result<std::vector<UniqueFd>> Broker::make_sockets(const v1::SocketRequest& requ
   return tools_.make_sockets(request.workload_uid(), request.ipv6(), request.count());
 }
 
-v1::ToProxy Broker::sign(const std::string& instance, const v1::SignRequest& request, Time now) {
-  v1::ToProxy answer;
-  v1::Signed& reply = *answer.mutable_signed_();
-  reply.set_request(request.request());
-  auto chain = make_certificate(request, now);
-  if (!chain) {
-    ++counters_.certificate_refusals;
-    log::warn("no certificate for {}: {}", request.identity(), chain.error().message);
-    reply.set_error(chain.error().message);
-    return answer;
-  }
-  ++counters_.certificates;
-  certified_[instance].insert(request.identity());
-  for (std::string& der : *chain) reply.add_chain_der(std::move(der));
-  return answer;
+void Broker::sign(const std::string& instance, const v1::SignRequest& request, Time now,
+                  std::function<void(const v1::ToProxy&)> answer) {
+  const auto finish = [this, instance, number = request.request(), identity = request.identity(),
+                       answer = std::move(answer)](Tools::Chain chain) {
+    v1::ToProxy message;
+    v1::Signed& reply = *message.mutable_signed_();
+    reply.set_request(number);
+    if (chain) {
+      ++counters_.certificates;
+      certified_[instance].insert(identity);
+      for (std::string& der : *chain) reply.add_chain_der(std::move(der));
+    } else {
+      ++counters_.certificate_refusals;
+      log::warn("no certificate for {}: {}", identity, chain.error().message);
+      reply.set_error(chain.error().message);
+    }
+    answer(message);
+  };
+  if (const auto may = may_sign(request, now); !may) return finish(std::unexpected(may.error()));
+  const auto certified = certified_.find(instance);
+  tools_.sign({.who = instance + " " + request.identity(),
+               .request = request,
+               .urgent = certified == certified_.end() || !certified->second.contains(request.identity())},
+              finish);
 }
 
-Result<std::vector<std::string>> Broker::make_certificate(const v1::SignRequest& request, Time now) {
+Result<void> Broker::may_sign(const v1::SignRequest& request, Time now) {
   if (!identities_.contains(request.identity())) {
     return fail(ErrorCode::kDenied, "no captured pod of this node has the identity {}", request.identity());
   }
@@ -80,7 +89,7 @@ Result<std::vector<std::string>> Broker::make_certificate(const v1::SignRequest&
     return fail(ErrorCode::kExhausted, "more than {} certificates a second are asked for, this node's quota",
                 limits::kSignsASecond);
   }
-  return tools_.sign(request.identity(), request.csr_der());
+  return {};
 }
 
 bool Broker::has_all_certificates(const std::string& instance) const {

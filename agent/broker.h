@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "agent/source_ids.h"
-#include "agent/token_bucket.h"
 #include "common/result.h"
+#include "common/token_bucket.h"
 #include "common/unique_fd.h"
 #include "leat.pb.h"
 
@@ -23,8 +23,14 @@ class Broker {
   using Time = TokenBucket::Time;
   struct Tools {
     std::function<Result<std::vector<UniqueFd>>(const std::string& pod_uid, bool ipv6, uint32_t count)> make_sockets;
-    // The chain, leaf first, in DER.
-    std::function<Result<std::vector<std::string>>(const std::string& identity, std::string_view csr_der)> sign;
+    // The chain, leaf first, in DER; now or later.
+    using Chain = Result<std::vector<std::string>>;
+    struct Order {
+      std::string who;  // of several orders of one name only the last is answered
+      const v1::SignRequest& request;
+      bool urgent = false;  // this proxy has none yet: connections may wait for it
+    };
+    std::function<void(const Order& order, std::function<void(Chain)> done)> sign;
   };
   struct Counters {
     uint64_t sockets = 0, socket_refusals = 0, certificates = 0, certificate_refusals = 0, source_ids = 0,
@@ -37,7 +43,9 @@ class Broker {
   void set_pods(const v1::Mesh& mesh);
 
   std::pair<v1::ToProxy, std::vector<UniqueFd>> sockets(const v1::SocketRequest& request, Time now);
-  v1::ToProxy sign(const std::string& instance, const v1::SignRequest& request, Time now);
+  // `answer` is called once, now or later; not for a request that the proxy has replaced by another meanwhile.
+  void sign(const std::string& instance, const v1::SignRequest& request, Time now,
+            std::function<void(const v1::ToProxy&)> answer);
   // This proxy was given a certificate for every identity of this node: it can take over without a connection waiting
   // for one.
   [[nodiscard]] bool has_all_certificates(const std::string& instance) const;
@@ -50,7 +58,7 @@ class Broker {
 
  private:
   Result<std::vector<UniqueFd>> make_sockets(const v1::SocketRequest& request, Time now);
-  Result<std::vector<std::string>> make_certificate(const v1::SignRequest& request, Time now);
+  Result<void> may_sign(const v1::SignRequest& request, Time now);
   Result<uint32_t> make_source_id(const std::string& instance, const v1::SourceIdRequest& request);
 
   Tools tools_;

@@ -1,7 +1,5 @@
 #include "agent/capture_plan.h"
 
-#include <algorithm>
-
 namespace leat::agent {
 namespace {
 
@@ -30,36 +28,21 @@ capture::DirectService to_spec(const control::DirectService& service) {
 
 }  // namespace
 
-std::set<uint32_t> proxy_ids(const control::CapturePlan& plan) {
-  std::set<uint32_t> ids;
-  for (const control::PlannedAlias& alias : plan.aliases) {
-    if (alias.destination) ids.insert(alias.id);
-  }
-  for (const control::DirectService& service : plan.services) {
-    if (service.remote_alias_id) ids.insert(*service.remote_alias_id);
-  }
-  return ids;
-}
-
-capture::Plan to_capture_plan(const control::CapturePlan& plan, const SourceAliases& sources,
-                              const std::set<uint32_t>* known) {
-  const auto is_known = [&](uint32_t id) { return known == nullptr || known->contains(id); };
-  capture::Plan out{.same_node = plan.same_node};
+capture::Plan to_capture_plan(const control::CapturePlan& plan, const Ids& withheld) {
+  capture::Plan out{.same_node = plan.same_node, .all_aliases = false};
   for (const control::PlannedPod& pod : plan.pods) out.pods.push_back(to_spec(pod));
-  for (const control::PlannedAlias& alias : plan.aliases) {
-    out.aliases.push_back(
-        {.id = alias.id, .address = alias.address, .destination = alias.destination && is_known(alias.id)});
-  }
-  for (const auto& [id, address] : sources) {
-    const auto there = std::ranges::lower_bound(plan.aliases, id, {}, &control::PlannedAlias::id);
-    const bool in_model = there != plan.aliases.end() && there->id == id;
-    if (!in_model) out.aliases.push_back({.id = id, .address = address});
-  }
   for (const control::DirectService& service : plan.services) {
-    const bool remote_known = !service.remote_alias_id || is_known(*service.remote_alias_id);
-    if (is_known(service.alias_id) && remote_known) out.direct.push_back(to_spec(service));
+    const bool remote_known = !service.remote_alias_id || !withheld.contains(*service.remote_alias_id);
+    if (!withheld.contains(service.alias_id) && remote_known) out.direct.push_back(to_spec(service));
   }
   return out;
+}
+
+void add_aliases(const std::vector<control::PlannedAlias>& aliases, const Ids& withheld, capture::Plan& plan) {
+  for (const control::PlannedAlias& alias : aliases) {
+    plan.aliases.push_back(
+        {.id = alias.id, .address = alias.address, .destination = alias.destination && !withheld.contains(alias.id)});
+  }
 }
 
 }  // namespace leat::agent

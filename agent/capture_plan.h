@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
-#include <utility>
 #include <vector>
 
 #include "agent/capture/capture.h"
@@ -11,14 +11,11 @@
 
 namespace leat::agent {
 
-using SourceAliases = std::vector<std::pair<uint32_t, IpAddress>>;  // ids of clients outside the model, by id
+using SourceAliases = std::map<uint32_t, IpAddress>;  // ids of clients outside the model
+using Ids = std::set<uint32_t>;
 
-// Every id that the proxy must know before a connection may be sent to it.
-std::set<uint32_t> proxy_ids(const control::CapturePlan& plan);
-
-// `known`: ids that the proxy acts on already; nullptr: all. What would send a connection to another id is left out: a
-// destination only decodes, a direct service takes the way through the proxy.
-capture::Plan to_capture_plan(const control::CapturePlan& plan, const SourceAliases& sources,
-                              const std::set<uint32_t>* known);
-
+// What would send a connection to one of the ids `withheld` is left out: a destination only decodes, a direct service
+// takes the way through the proxy.
+capture::Plan to_capture_plan(const control::CapturePlan& plan, const Ids& withheld);
+void add_aliases(const std::vector<control::PlannedAlias>& aliases, const Ids& withheld, capture::Plan& plan);
 }  // namespace leat::agent

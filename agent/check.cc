@@ -37,6 +37,7 @@ class Rows {
     kernel();
     hooks();
     pods();
+    cni();
     maps();
     proxy();
     model();
@@ -89,6 +90,23 @@ class Rows {
       }
     }
     add("capture", kOk, fmt::format("{} of {} enrolled pods", captured, facts_.pods.size()));
+  }
+
+  void cni() {
+    if (!facts_.cni) return;
+    const CniFacts& cni = *facts_.cni;
+    if (!cni.problem.empty())
+      add("cni", kWarn, fmt::format("new pods may start uncaptured: {}", cni.problem),
+          "they are captured some time after their start; until then they are outside the mesh");
+    if (!cni.file.empty())
+      add("cni", kOk,
+          fmt::format("leat-cni stands in {}{}", cni.file,
+                      cni.repairs == 0 ? "" : fmt::format(", put back {} times", cni.repairs)));
+    if (!cni.installs) add("cni", kOk, "leat-cni is installed by somebody else");
+    if (cni.late_pods > 0)
+      add("cni", kWarn,
+          fmt::format("{} pods started before they could be captured; they are captured now", cni.late_pods),
+          "the agent's log names them; connections that they had then are outside the mesh until they end");
   }
 
   void maps() {
@@ -155,9 +173,22 @@ class Rows {
                     ms(facts_.edit_median), ms(facts_.edit_longest)));
   }
 
+  // Where the reason stands: what leat-ca refuses it says in a line of its log, with the identity.
+  std::string ca_cure(std::string_view identity) const {
+    const std::string_view address = facts_.ca_address;
+    if (address.empty() && identity.empty()) return "make the folder `ca` of the configuration readable and writable";
+    if (address.empty()) return "see the agent's log for this identity";
+    constexpr std::string_view kOwn = "leat-ca.";
+    const std::string_view account = identity.substr(std::min(identity.size(), identity.find("/ns/")));
+    const std::string grep = account.empty() ? "" : fmt::format(" | grep {}", account);
+    if (!address.starts_with(kOwn)) return fmt::format("see the log of the CA at {}{}", address, grep);
+    const std::string_view ns = address.substr(kOwn.size(), address.find_first_of(".:", kOwn.size()) - kOwn.size());
+    return fmt::format("kubectl -n {} logs -l app.kubernetes.io/name=leat-ca --tail=-1{}", ns, grep);
+  }
+
   void certificates() {
     if (!facts_.ca_error.empty())
-      add("certificates", kFail, facts_.ca_error, "make the folder `ca` of the configuration readable and writable");
+      add("certificates", facts_.ca_address.empty() ? kFail : kWarn, facts_.ca_error, ca_cure(""));
     size_t good = 0;
     const int64_t now = duration_cast<milliseconds>(facts_.now.time_since_epoch()).count();
     for (const v1::Certificate& certificate : facts_.certificates) {
@@ -177,7 +208,7 @@ class Rows {
                       certificate.last_error().empty()
                           ? ""
                           : fmt::format("; the last request failed: {}", certificate.last_error())),
-          "see the agent's log for this identity");
+          ca_cure(certificate.identity()));
     }
     if (!facts_.certificates.empty())
       add("certificates", kOk, fmt::format("{} of {} valid", good, facts_.certificates.size()));

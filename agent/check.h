@@ -14,6 +14,13 @@
 
 namespace leat::agent {
 
+struct CniFacts {
+  bool installs = false;  // otherwise others install the plugin
+  std::string file;       // where its entry stands
+  std::string problem;
+  uint64_t repairs = 0, late_pods = 0;
+};
+
 struct CheckFacts {
   using Time = std::chrono::system_clock::time_point;
 
@@ -43,8 +50,11 @@ struct CheckFacts {
   uint64_t edits = 0;
   std::chrono::microseconds edit_median{}, edit_longest{};
 
+  std::optional<CniFacts> cni;  // absent: not configured
+
   std::vector<v1::Certificate> certificates;
-  std::string ca_error;  // empty: it works
+  std::string ca_error;    // empty: it works
+  std::string ca_address;  // of a CA in the cluster; empty: the built-in one
   std::vector<v1::Finding> findings;
   std::string capabilities;  // that the agent keeps
 };

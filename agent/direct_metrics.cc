@@ -28,15 +28,15 @@ void add_peer(const std::string& side, const v1::Workload& pod, std::string_view
   labels[side + "_version"] = or_unknown(label_of(pod, "version"));
 }
 
-Labels labels_of(const v1::Workload& client, const v1::Workload& backend, const v1::Service* service,
+Labels labels_of(const v1::Workload& client, const v1::Workload& backend, const std::optional<control::Name>& service,
                  std::string_view trust_domain) {
   Labels labels{{"request_protocol", "tcp"}, {"response_flags", "-"}, {"connection_security_policy", "none"}};
   add_peer("source", client, trust_domain, labels);
   add_peer("destination", backend, trust_domain, labels);
   labels["destination_service"] =
-      service ? fmt::format("{}.{}.svc.cluster.local", service->name(), service->namespace_()) : "unknown";
-  labels["destination_service_name"] = service ? service->name() : "unknown";
-  labels["destination_service_namespace"] = service ? service->namespace_() : "unknown";
+      service ? fmt::format("{}.{}.svc.cluster.local", service->name, service->ns) : "unknown";
+  labels["destination_service_name"] = service ? service->name : "unknown";
+  labels["destination_service_namespace"] = service ? service->ns : "unknown";
   return labels;
 }
 

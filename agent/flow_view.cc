@@ -1,6 +1,7 @@
 #include "agent/flow_view.h"
 
 #include <cstring>
+#include <utility>
 
 #include "agent/limits.h"
 
@@ -15,25 +16,11 @@ int64_t unix_ms(std::chrono::system_clock::time_point time) {
 
 }  // namespace
 
-FlowNames::FlowNames(const std::string& node, const v1::Mesh& mesh) : node_(node) {
-  for (const v1::Workload& pod : mesh.workloads()) {
-    if (pod.local() && pod.captured()) {
-      captured_pods_.push_back(&pod);
-      by_index_.emplace(pod.pod_index(), &pod);
-    }
-    for (const std::string& wire : pod.addresses()) {
-      if (const auto address = IpAddress::from_wire(wire)) by_address_.emplace(*address, &pod);
-    }
-  }
-  for (const v1::Service& service : mesh.services()) {
-    for (const std::string& wire : service.vips()) {
-      if (const auto address = IpAddress::from_wire(wire)) by_vip_.emplace(*address, &service);
-    }
-  }
-  for (const v1::Alias& alias : mesh.aliases()) {
-    const auto address = IpAddress::from_wire(alias.address());
-    const auto service = address ? by_vip_.find(*address) : by_vip_.end();
-    if (service != by_vip_.end()) by_alias_.emplace(alias.id(), service->second);
+FlowNames::FlowNames(const std::string& node, v1::Mesh local, Elsewhere elsewhere)
+    : node_(node), local_(std::move(local)), elsewhere_(std::move(elsewhere)) {
+  for (const v1::Workload& pod : local_.workloads()) {
+    captured_pods_.push_back(&pod);
+    by_index_.emplace(pod.pod_index(), &pod);
   }
 }
 
@@ -75,7 +62,8 @@ v1::Flow FlowNames::untouched(const capture::UntouchedFlow& untouched, const v1:
   flow.set_protocol("tcp");
   flow.set_worker(kKernel);
   flow.set_verdict("open");
-  const v1::Workload* peer = by_address(untouched.remote.ip);
+  const std::optional<v1::Workload> known = elsewhere_.workload_at(untouched.remote.ip);
+  const v1::Workload* peer = known ? &*known : nullptr;
   const SocketAddress& source = untouched.inbound ? untouched.remote : untouched.local;
   const SocketAddress& destination = untouched.inbound ? untouched.local : untouched.remote;
   flow.set_direction(untouched.inbound ? v1::FLOW_INBOUND : v1::FLOW_OUTBOUND);
@@ -112,24 +100,14 @@ void FlowNames::name_destination(v1::Flow& flow, const v1::Workload* pod) const 
   flow.set_destination_pod(pod->name());
 }
 
-const v1::Workload* FlowNames::by_address(const IpAddress& address) const {
-  const auto found = by_address_.find(address);
-  return found == by_address_.end() ? nullptr : found->second;
-}
-
 const v1::Workload* FlowNames::workload_of_index(uint32_t index) const {
   const auto found = by_index_.find(index);
   return found == by_index_.end() ? nullptr : found->second;
 }
 
-const v1::Service* FlowNames::service_of_alias(uint32_t id) const {
-  const auto found = by_alias_.find(id);
-  return found == by_alias_.end() ? nullptr : found->second;
-}
-
 std::string FlowNames::service_of(const IpAddress& vip) const {
-  const auto found = by_vip_.find(vip);
-  return found == by_vip_.end() ? "" : found->second->namespace_() + "/" + found->second->name();
+  const auto service = elsewhere_.service_at(vip);
+  return service ? service->text() : "";
 }
 
 void ClosedFlows::add(v1::Flow flow) {

@@ -26,6 +26,7 @@ inline constexpr milliseconds kClaimDeadline{30'000};
 // ---- what a proxy may ask for (it parses what strangers send, so it is not trusted)
 inline constexpr size_t kMaxProxyMessageBytes = 64u << 20;  // a FlowReply part is the largest honest one
 inline constexpr size_t kMaxProxyQueueBytes = 256u << 20;   // a snapshot of a large mesh several times over
+inline constexpr size_t kEarlyRequestsMax = 1024;           // kept until the agent knows of pods; more are refused
 inline constexpr size_t kMaxProxyConnections = 8;           // one armed, the others drain
 inline constexpr uint32_t kMaxSocketsARequest = 32;         // the batch that is cheapest a socket (measured)
 inline constexpr size_t kMaxHeldListeners = 1024 * 8;       // pods of a node * roles * families, rounded up
@@ -38,6 +39,8 @@ inline constexpr double kSignsASecond = 50;            // a P-256 signature cost
 inline constexpr double kSignBurst = 2'000;            // all service accounts of a full node at once
 inline constexpr double kSocketsASecondAPod = 20'000;  // short connections of one pod; the others are not starved
 inline constexpr double kSocketBurstAPod = 4'000;
+inline constexpr double kCountersASecond = 5;  // a scrape asks once; a proxy asks five times a second at most
+inline constexpr double kCountersBurst = 20;
 inline constexpr size_t kMaxSourceIdsAPod = 16'384;  // clients outside the model at a time
 
 // ---- the API
@@ -56,5 +59,28 @@ inline constexpr milliseconds kModelAckDeadline{1000};
 inline constexpr milliseconds kRetryFailedPods{2000};     // a pod's namespace that was not there yet
 inline constexpr milliseconds kRetryLostListeners{5000};  // somebody else holds the port; each try is logged
 inline constexpr size_t kEditLatencies = 1024;            // remembered for the median that `leat check` shows
+
+// ---- names of ServiceEntries (resolver.h)
+
+// To a server, and how often all are asked before a question has failed.
+inline constexpr std::chrono::milliseconds kDnsTimeout{2000};
+inline constexpr int kDnsTries = 2;
+// An answer holds as long as it says, within these: a time of 0 would ask without end, one of days would never be
+// corrected.
+inline constexpr std::chrono::milliseconds kDnsShortest{1000};
+inline constexpr std::chrono::seconds kDnsLongest{300};
+// That there is no such host may change with the next edit of a zone.
+inline constexpr std::chrono::seconds kDnsNegative{5};
+// After a question without an answer, doubled up to 32 times it.
+inline constexpr std::chrono::milliseconds kDnsRetry{1000};
+// Of a host: those beyond are left out.
+inline constexpr size_t kDnsAddresses = 64;
+
+// ---- files of certificates (tls_files.h)
+
+// A bundle of all public CAs has 220 KB.
+inline constexpr size_t kTlsFileBytes = 512 * 1024;
+// How often they are looked at: a stat() each.
+inline constexpr std::chrono::milliseconds kTlsFileLook{5000};
 
 }  // namespace leat::agent::limits

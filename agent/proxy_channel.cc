@@ -281,15 +281,15 @@ void ProxyChannel::rearm_lease_timer() {
 
 // ---------------------------------------------------------------- what proxies are told
 
-void ProxyChannel::publish(uint64_t generation, const v1::MeshChange& change) {
+void ProxyChannel::publish(uint64_t generation, const v1::MeshChange* change) {
   const uint64_t base = std::exchange(generation_, generation);
   v1::ToProxy delta;
   delta.mutable_delta()->set_base_generation(base);
   delta.mutable_delta()->set_generation(generation);
-  *delta.mutable_delta()->mutable_change() = change;
+  if (change != nullptr) *delta.mutable_delta()->mutable_change() = *change;
   for (auto& [id, proxy] : proxies_) {
     if (!proxy->session.greeted()) continue;
-    if (proxy->sent_generation != base || base == 0) {
+    if (proxy->sent_generation != base || base == 0 || change == nullptr) {
       send_snapshot(*proxy);
       continue;
     }
@@ -356,12 +356,12 @@ void ProxyChannel::send(ConnectionId connection, const v1::ToProxy& message, std
 
 // ---------------------------------------------------------------- questions
 
-void ProxyChannel::ask(const QuestionFor& question, std::function<void(Answers)> done) {
+void ProxyChannel::ask(const QuestionFor& question, std::function<void(Answers)> done, const std::string& except) {
   const uint64_t request = next_request_++;
   Question& asked = questions_[request];
   asked.done = std::move(done);
   for (auto& [id, proxy] : proxies_) {
-    if (!proxy->session.greeted()) continue;
+    if (!proxy->session.greeted() || proxy->hello.instance() == except) continue;
     asked.waiting.emplace(id, proxy->hello.instance());
     proxy->connection->send(question(proxy->hello.instance(), request));
   }

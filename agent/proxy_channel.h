@@ -41,7 +41,7 @@ class ProxyChannel {
  public:
   // What the channel needs of the agent.
   struct Tools {
-    std::function<const v1::Mesh&()> mesh;
+    std::function<v1::Mesh()> mesh;
     std::function<std::vector<std::string>()> roots;  // DER
     std::function<std::vector<capture::Listener>()> listeners;
     std::function<Result<void>(const v1::ListenerId&, UniqueFd)> adopt_listener;
@@ -74,7 +74,7 @@ class ProxyChannel {
   ~ProxyChannel();
 
   // The model is now `generation`: `change` leads from the generation before to it.
-  void publish(uint64_t generation, const v1::MeshChange& change);
+  void publish(uint64_t generation, const v1::MeshChange* change);
   void publish_roots();
   // Brings the armed proxy what it lacks of Tools::listeners(), and takes back what is gone.
   void send_listeners();
@@ -82,10 +82,10 @@ class ProxyChannel {
   void certificate_sent(ConnectionId connection);
   // Nothing happens where the connection is gone.
   void send(ConnectionId connection, const v1::ToProxy& message, std::vector<UniqueFd> fds = {});
-  // Asks every proxy (`question` is a FlowQuery or StatsQuery; its request number is set here). `done` is called once,
-  // within kQueryDeadline; at once where there is no proxy.
+  // Asks every proxy but `except` (`question` is a FlowQuery or StatsQuery; its request number is set here). `done` is
+  // called once, within kQueryDeadline; at once where there is no proxy.
   using QuestionFor = std::function<v1::ToProxy(const std::string& instance, uint64_t request)>;
-  void ask(const QuestionFor& question, std::function<void(Answers)> done);
+  void ask(const QuestionFor& question, std::function<void(Answers)> done, const std::string& except = {});
 
   [[nodiscard]] bool armed() const { return lease_.armed().has_value(); }
   [[nodiscard]] uint64_t lease_epoch() const { return lease_.epoch(); }

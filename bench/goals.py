@@ -21,6 +21,9 @@ def judge(results):
     return [(goal, *(goal.judge(results) or (None, None))) for goal in GOALS]
 
 
+_PEERS = {"envoy-http": "Envoy", "leat-http": "untraced"}
+
+
 def _ratio(text, column, scenario, metric, limit, at_least=False, peer=None):
     """The median of the paired ratios to the scenario's baseline, or to another peer."""
     def judged(results):
@@ -29,7 +32,7 @@ def _ratio(text, column, scenario, metric, limit, at_least=False, peer=None):
             return None
         middle = statistics.median(ratios)
         return f"{middle:.2f} ({min(ratios):.2f}–{max(ratios):.2f})", middle >= limit if at_least else middle <= limit
-    return Goal(text, f"{'≥' if at_least else '≤'} {limit} × {'Envoy' if peer else 'HAProxy'}", judged)
+    return Goal(text, f"{'≥' if at_least else '≤'} {limit} × {_PEERS.get(peer, 'HAProxy')}", judged)
 
 
 def _same(text, column, scenario, metric):
@@ -52,9 +55,9 @@ def _connect(text, column):
     return Goal(text, "within 1 µs of none", judged)
 
 
-def _memory(text, column, count, limit_kb):
+def _memory(text, column, count, limit_kb, http=False):
     def judged(results):
-        at = results.idle.get(column, {}).get("at", {}).get(str(count))
+        at = (results.idle_http if http else results.idle).get(column, {}).get("at", {}).get(str(count))
         return at and (f"{at['rss_kb'] / count:.2f} KB", at["rss_kb"] / count <= limit_kb)
     return Goal(text, f"≤ {limit_kb} KB", judged)
 
@@ -84,6 +87,11 @@ GOALS = (
     _ratio("HTTP hop, split 90/10: CPU a request, beside Envoy", "leat-http", "http-hop", CPU, 0.33, peer="envoy-http"),
     _ratio("HTTP hop at 3,000 requests/s: p50", "leat-http", "http-hop-rate-3000", P50, 1.0),
     _ratio("HTTP hop at 3,000 requests/s: p99", "leat-http", "http-hop-rate-3000", P99, 1.0),
+    _ratio("HTTP hop at 3,000 requests/s: p50, beside Envoy", "leat-http", "http-hop-rate-3000", P50, 1.0, peer="envoy-http"),
+    _ratio("HTTP hop at 3,000 requests/s: p99, beside Envoy", "leat-http", "http-hop-rate-3000", P99, 1.0, peer="envoy-http"),
+    _ratio("HTTP hop, traces on, 1 % of them sent: CPU a request", "leat-traced", "http-hop", CPU, 1.05, peer="leat-http"),
+    _ratio("gRPC unary, split 90/10: CPU a call, beside Envoy", "leat-http", "grpc-unary", CPU, 0.5, peer="envoy-http"),
+    _memory("Idle HTTP connection, at 10,000", "leat-http", 10000, 2.5, http=True),
     _same("Kernel-direct: latency, p50", "leat-direct", "parity-latency", P50),
     _same("Kernel-direct: requests a second", "leat-direct", "parity-requests", RATE),
     _same("Kernel-direct: Gbit/s", "leat-direct", "parity-bulk", GBIT),

@@ -3,14 +3,14 @@ import contextlib
 import time
 
 import processes
-from columns import ECHO
+from columns import ECHO, HTTP
 from generator import Generator
 
 _SETTLE_S = 1.0  # until buffers lent for the exchanges are back, and freed slabs with them
 _AFTER_CLOSE_S = 3.0
 
 
-def measure(tools, column, counts):
+def measure(tools, column, counts, http=False):
     """Holds more and more connections. Returns, by count, what is in use beyond the start, and what remains after they closed."""
     started = _memory(column)
     at = {}
@@ -18,7 +18,8 @@ def measure(tools, column, counts):
         opened = 0
         generators = []
         for count in counts:
-            generator = held.enter_context(Generator(tools, column, "idle", ECHO, "--connections", count - opened))
+            generator = held.enter_context(Generator(tools, column, "idle", HTTP if http else ECHO, "--connections", count - opened,
+                                                     *(["--http"] if http else [])))
             generator.expect("START", 120)
             generators.append(generator)
             opened = count

@@ -11,20 +11,21 @@ _SERVICE_ADDRESS = "10.96.0.{}"
 _PORTS = range(8080, 8085)
 
 
-def start(lab, nodes, client, *servers, same_node, http=None):
-    """Returns the Service's address. Agents run on the proxies' CPU too: what Leat costs beside its proxies must not hide. The port `http`
-    is routed as HTTP, by weight, to a subset for each server."""
+def start(lab, nodes, client, *servers, same_node, http=(), h2=(), **settings):
+    """Returns the Service's address. Agents run on the proxies' CPU too: what Leat costs beside its proxies must not hide. The ports `http`
+    and `h2` are routed as HTTP and HTTP/2, by weight, to a subset for each server. `settings` go into the Mesh object."""
     objects = Manifests(lab.folder / f"objects-{nodes[0].name}")
     address = _SERVICE_ADDRESS.format(nodes[0].number)
     for node in nodes:
         objects.node(node)
-    objects.mesh(sameNode=same_node)
+    objects.mesh(sameNode=same_node, **settings)
     objects.namespace(client.namespace, enrolled=True)
     objects.pod(client)
     for number, server in enumerate(servers, 1):
         objects.pod(server, labels={"app": "server", "version": f"v{number}"})
-    ports = {port: port for port in _PORTS if port != http}
-    objects.service("server", client.namespace, [address], ports, {"app": "server"}, http={http: http} if http else {})
+    ports = {port: port for port in _PORTS if port not in http}
+    objects.service("server", client.namespace, [address], ports, {"app": "server"}, http={port: port for port in http},
+                    grpc={port: port for port in h2})
     if http:
         objects.write("split", *_split(client.namespace, servers))
     with proxy_side():

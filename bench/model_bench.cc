@@ -1,5 +1,6 @@
-// bench_model: what a change of the model costs where the cluster is big: from the objects to what the workers act on.
-//   bench_model [options of Google Benchmark]      (10,000 Services of ten pods each, on a hundred nodes)
+// bench_model: what a change of the model costs where the cluster is big, and what the model takes: from the objects to
+// what the workers act on. 10,000 Services of ten pods each, on a hundred nodes; one Service in ten is routed.
+//   bench_model [options of Google Benchmark]
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <malloc.h>
@@ -9,7 +10,7 @@
 
 #include "common/check.h"
 #include "control/compile.h"
-#include "control/delta.h"
+#include "control/parse.h"
 #include "userspace-proxy/mesh/mesh.h"
 
 using namespace leat;
@@ -68,68 +69,117 @@ ObjectSet big_cluster() {
   return objects;
 }
 
+// One VirtualService in ten Services splits its requests over the versions.
+void add_routes(ObjectSet& objects, uint32_t service, uint32_t weight) {
+  const std::string text = fmt::format(R"(apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: service-{0}, namespace: shop}}
+spec: {{hosts: [service-{0}], http: [{{route: [{{destination: {{host: service-{0}, subset: v1}}, weight: {1}}}, {{destination: {{host: service-{0}, subset: v2}}, weight: {2}}}]}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: service-{0}, namespace: shop}}
+spec: {{host: service-{0}, subsets: [{{name: v1, labels: {{version: v1}}}}, {{name: v2, labels: {{version: v2}}}}]}}
+)",
+                                       service, weight, 100 - weight);
+  for (Object& object : parse(text, "routes.yaml", "shop").objects) objects.put(std::move(object));
+}
+
 size_t allocated() { return mallinfo2().uordblks; }
 double megabytes(size_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
-struct Scene {
+// The agent: its objects, and what it has compiled of them.
+struct Agent {
   ObjectSet objects = big_cluster();
   Books books;
   Compiler compiler{"node-7", books};
-  CompiledMesh compiled = compiler.compile(objects);
 
-  // The readiness of one endpoint goes to and fro.
-  CompiledMesh edit() {
+  Agent() {
+    for (uint32_t i = 0; i < kServices; i += 10) add_routes(objects, i, 90);
+    compiler.update(objects);
+  }
+
+  // From the changed objects to the bytes that the proxy is sent.
+  std::string update() {
+    const Update update = compiler.update(objects);
+    return update.mesh.SerializeAsString();
+  }
+
+  void flip_endpoint() {
     EndpointSlice slice = *objects.find<EndpointSlice>({"shop", "service-5000-x"});
     slice.endpoints[3].ready ^= true;
     objects.put(std::move(slice));
-    return compiler.compile(objects);
+  }
+  void flip_pod() {
+    Pod pod = *objects.find<Pod>({"shop", "service-5000-3"});
+    pod.ready = !pod.ready.value_or(true);
+    objects.put(std::move(pod));
+  }
+  void move_weight() {
+    VirtualService routes = *objects.find<VirtualService>({"shop", "service-5000"});
+    for (RouteDestination& to : routes.http[0].destinations) to.weight = 100 - to.weight;
+    objects.put(std::move(routes));
   }
 };
 
-Scene& scene() {
-  static Scene scene;
-  return scene;
+Agent& agent() {
+  static Agent agent;
+  return agent;
 }
 
-void compile_after_edit(benchmark::State& state) {
-  for (auto _ : state) {
-    CompiledMesh next = scene().edit();
-    LEAT_CHECK(next.mesh.services_size() == kServices, "every service compiles");
-    scene().compiled = std::move(next);
-  }
-}
-BENCHMARK(compile_after_edit)->Unit(benchmark::kMillisecond);
-
-void compile_and_diff_after_edit(benchmark::State& state) {
-  for (auto _ : state) {
-    CompiledMesh next = scene().edit();
-    const v1::MeshChange change = diff(scene().compiled.mesh, next.mesh);
-    LEAT_CHECK(change.services_size() == 1 && change.workloads_size() == 0, "one edit changes one service");
-    scene().compiled = std::move(next);
-  }
-}
-BENCHMARK(compile_and_diff_after_edit)->Unit(benchmark::kMillisecond);
-
-void apply_change_in_proxy(benchmark::State& state) {
-  std::vector<std::string> problems;
-  const size_t before = allocated();
-  proxy::MeshRef mesh = proxy::Mesh::build(scene().compiled.mesh, &problems);
-  state.counters["model_mb"] = megabytes(allocated() - before);
-  v1::MeshChange change;
-  *change.add_services() = scene().compiled.mesh.services(kServices / 2);
-  for (auto _ : state) mesh = proxy::Mesh::apply(*mesh, change, &problems);
-  LEAT_CHECK(problems.empty(), "the model is valid");
-}
-BENCHMARK(apply_change_in_proxy)->Unit(benchmark::kMillisecond);
-
-void build_scene(benchmark::State& state) {
+void compile_everything(benchmark::State& state) {
   for (auto _ : state) {
     const size_t before = allocated();
-    const Scene fresh;
+    const Agent fresh;
     state.counters["agent_mb"] = megabytes(allocated() - before);
   }
 }
-BENCHMARK(build_scene)->Unit(benchmark::kMillisecond)->Iterations(1);
+BENCHMARK(compile_everything)->Unit(benchmark::kMillisecond)->Iterations(1);
+
+template <void (Agent::*edit)()>
+void agent_edit(benchmark::State& state) {
+  size_t bytes = agent().update().size();
+  for (auto _ : state) {
+    (agent().*edit)();
+    bytes = agent().update().size();
+    LEAT_CHECK(bytes > 0, "an edit changes something");
+  }
+  state.counters["sent_bytes"] = static_cast<double>(bytes);
+}
+BENCHMARK(agent_edit<&Agent::flip_endpoint>)->Name("agent/endpoint_edit")->Unit(benchmark::kMicrosecond);
+BENCHMARK(agent_edit<&Agent::flip_pod>)->Name("agent/pod_edit")->Unit(benchmark::kMicrosecond);
+BENCHMARK(agent_edit<&Agent::move_weight>)->Name("agent/weight_edit")->Unit(benchmark::kMicrosecond);
+
+// The proxy: its model, and what it makes of a change.
+struct Proxy {
+  std::vector<std::string> problems;
+  double model_mb = 0;
+  proxy::MeshRef mesh;
+
+  Proxy() {
+    v1::Mesh sent = agent().compiler.mesh();
+    const size_t before = allocated();
+    mesh = proxy::Mesh::build(sent, &problems);
+    model_mb = megabytes(allocated() - before);
+  }
+};
+
+template <void (Agent::*edit)()>
+void proxy_edit(benchmark::State& state) {
+  static Proxy proxy;
+  state.counters["model_mb"] = proxy.model_mb;
+  (agent().*edit)();
+  const std::string bytes = agent().update();
+  for (auto _ : state) {
+    v1::MeshChange change;
+    LEAT_CHECK(change.ParseFromString(bytes), "what the agent writes can be read");
+    proxy.mesh = proxy::Mesh::apply(*proxy.mesh, change, &proxy.problems);
+  }
+  LEAT_CHECK(proxy.problems.empty(), "the model is valid");
+}
+BENCHMARK(proxy_edit<&Agent::flip_endpoint>)->Name("proxy/endpoint_edit")->Unit(benchmark::kMicrosecond);
+BENCHMARK(proxy_edit<&Agent::flip_pod>)->Name("proxy/pod_edit")->Unit(benchmark::kMicrosecond);
+BENCHMARK(proxy_edit<&Agent::move_weight>)->Name("proxy/weight_edit")->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 

@@ -6,7 +6,7 @@ from scenarios import BY_NAME
 
 class Results:
     def __init__(self, records):
-        self.machine, self.columns, self.missing, self.broken, self.idle, self.samples = {}, {}, {}, [], {}, []
+        self.machine, self.columns, self.missing, self.broken, self.idle, self.idle_http, self.samples = {}, {}, {}, [], {}, {}, []
         for record in records:
             kind = record["kind"]
             if kind == "machine":
@@ -19,6 +19,8 @@ class Results:
                 self.broken.append(record)
             elif kind == "idle":
                 self.idle[record["column"]] = record
+            elif kind == "idle-http":
+                self.idle_http[record["column"]] = record
             else:
                 self.samples.append(record)
 

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import Callable
 
-from columns import ECHO_ONCE, HTTP, SINK, SOURCE
+from columns import BIG_HTTP, CALLS, ECHO_ONCE, HTTP, SINK, SOURCE
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Scenario:
 
 PROXIED = ("none", "haproxy-tcp", "leat-same-node", "leat-pair")
 ALL = (*PROXIED, "leat-direct")
-ROUTED = ("haproxy-http", "envoy-http", "leat-http")
+ROUTED = ("haproxy-http", "envoy-http", "nginx-http", "leat-http", "leat-traced")
+CALLED = ("haproxy-http", "envoy-http", "nginx-http", "leat-http")
 UNPROXIED = ("none", "none-again", "leat-direct", "untouched", "untouched-outbound")
 _NEW = ("--server-closes",)  # else the client's ports run out into TIME_WAIT, and one run disturbs the next
 
@@ -67,8 +68,8 @@ def _parity(name, title, mode, port, metrics, *options):
     return Scenario(name, title, mode, port, metrics, UNPROXIED, options, "none", parity=True)
 
 
-def _routed(name, title, mode, metrics, *options):
-    return Scenario(name, title, mode, HTTP, metrics, ROUTED, ("--connections", 64, *options), "haproxy-http")
+def _routed(name, title, mode, metrics, *options, port=HTTP, connections=64, columns=ROUTED):
+    return Scenario(name, title, mode, port, metrics, columns, ("--connections", connections, *options), "haproxy-http")
 
 
 SCENARIOS = (
@@ -82,11 +83,19 @@ SCENARIOS = (
     _routed("http-hop", "HTTP routed 90/10 by one proxy: keep-alive, 1 KiB, closed loop, 64 connections", "http", (CPU, RATE, P50, P99)),
     _routed("http-hop-rate-3000", "HTTP routed 90/10 by one proxy: open loop, 3,000 requests/s on 64 connections, latency from the scheduled "
             "instant", "rate", (CPU, P50, P99), "--rate", 3000),
+    _routed("http-hop-1024", "HTTP routed 90/10 by one proxy: keep-alive, 1 KiB, closed loop, 1,024 connections", "http", (CPU, RATE, P50, P99),
+            connections=1024, columns=CALLED),
+    _routed("http-hop-16k", "HTTP routed 90/10 by one proxy: keep-alive, 16 KiB, closed loop, 64 connections", "http", (CPU, RATE, P50, P99),
+            port=BIG_HTTP, columns=CALLED),
+    _routed("h2-unary", "HTTP/2 (h2c) routed 90/10 by one proxy: 1 KiB, closed loop, 16 connections of 8 streams", "h2", (CPU, RATE, P50, P99),
+            "--streams", 8, port=CALLS, connections=16, columns=CALLED),
+    _routed("grpc-unary", "gRPC unary routed 90/10 by one proxy: 100 bytes there, 1 KiB back, closed loop, 16 connections of 8 streams", "grpc",
+            (CPU, RATE, P50, P99), "--streams", 8, port=CALLS, connections=16, columns=CALLED),
     _bulk("up", 1), _bulk("down", 1), _bulk("up", 8), _bulk("down", 8),
     _parity("parity-latency", "Parity: one keep-alive connection, closed loop", "http", HTTP, (P50, RATE), "--connections", 1),
     _parity("parity-requests", "Parity: 64 keep-alive connections, closed loop", "http", HTTP, (RATE, APPLICATION_CPU), "--connections", 64),
     _parity("parity-bulk", "Parity: bulk, client to server, one connection", "bulk-up", SINK, (GBIT, APPLICATION_CPU_MB), "--connections", 1),
     _parity("parity-connect", "Parity: the calls socket() and connect()", "connect", ECHO_ONCE, (P50,), *_NEW),
 )
-NAMES = [scenario.name for scenario in SCENARIOS] + ["idle"]
+NAMES = [scenario.name for scenario in SCENARIOS] + ["idle", "idle-http"]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

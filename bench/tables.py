@@ -21,7 +21,9 @@ def report(results):
     parts = [_INTRODUCTION, _WARNING if "QUICK" in results.machine else "", _goals(results), _columns(results), _machine(results)]
     parts += [_scenario(results, scenario) for scenario in results.measured()]
     if results.idle:
-        parts.append(_idle(results))
+        parts.append(_idle("Idle connections", results.idle))
+    if results.idle_http:
+        parts.append(_idle("Idle HTTP connections", results.idle_http))
     parts.append(_quality(results))
     return "\n".join(filter(None, parts))
 
@@ -86,11 +88,11 @@ def _compared(scenario, ratios):
     return f"{middle:.2f} ({low:.2f}–{high:.2f})"
 
 
-def _idle(results):
-    counts = sorted({int(count) for record in results.idle.values() for count in record["at"]})
-    plain = results.idle.get("none")
+def _idle(title, measured):
+    counts = sorted({int(count) for record in measured.values() for count in record["at"]})
+    plain = measured.get("none")
     rows = []
-    for name, record in results.idle.items():
+    for name, record in measured.items():
         row = [f"`{name}`", number(record["start"]["rss_kb"] / 1024), number(record["start"]["pss_kb"] / 1024)]
         for count in map(str, counts):
             at = record["at"].get(count)
@@ -100,7 +102,7 @@ def _idle(results):
     header = ["column", "RSS at the start, MB", "PSS, MB"]
     for count in counts:
         header += [f"KB each at {count:,}", "kernel KB each"]
-    return ("## Idle connections\n\nEach made one exchange, then rests. All proxy processes of the column together, growth over the start "
+    return (f"## {title}\n\nEach made one exchange, then rests. All proxy processes of the column together, growth over the start "
             "divided by the connections; *kernel*: slab and socket buffers beyond those of `none`. One run, first of all, with fresh "
             "proxies.\n\n" + markdown([*header, "kept 3 s after the close, MB"], rows))
 
@@ -117,7 +119,8 @@ def _quality(results):
     failed = [sample for sample in results.samples if sample["failed"]]
     lines += [f"- **failures** in {sample['scenario']}, `{sample['column']}`, round {sample['round']}: {sample['failed']} beside "
               f"{sample['done']} done" for sample in failed]
-    lines += [f"- **failures** while idle, `{name}`: {record['failed']}" for name, record in results.idle.items() if record["failed"]]
+    lines += [f"- **failures** while idle, `{name}`: {record['failed']}" for name, record in [*results.idle.items(), *results.idle_http.items()]
+              if record["failed"]]
     lines += [f"- **broken sample** of {record['scenario']}, `{record['column']}`, round {record['round']}: {record['why']}"
               for record in results.broken]
     return "\n".join(lines) + "\n"

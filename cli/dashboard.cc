@@ -12,6 +12,7 @@
 #include <cctype>
 #include <chrono>
 #include <deque>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -40,7 +41,7 @@ struct Answer {
 
 class Dashboard {
  public:
-  explicit Dashboard(std::string agent) : agent_(std::move(agent)) {}
+  explicit Dashboard(Target agent) : agent_(std::move(agent)) {}
 
   Answer page() {
     std::array<uint64_t, 2> random{};
@@ -64,11 +65,12 @@ class Dashboard {
     if (!model) return {.status = "502 Bad Gateway", .body = model.error().message};
     const Clock::time_point taken = Clock::now();
     while (snapshots_.size() > 1 && taken - snapshots_[1].taken >= kWindow) snapshots_.pop_front();
-    Json json = dashboard_json(*model, {}, 0);
+    Json json = dashboard_json(*model, {}, {}, 0);
     if (!snapshots_.empty()) {
       const double seconds = std::chrono::duration<double>(taken - snapshots_.front().taken).count();
-      json =
-          dashboard_json(*model, edges_between(snapshots_.front().reply.counters(), now->counters(), seconds), seconds);
+      const Counters& before = snapshots_.front().reply.counters();
+      json = dashboard_json(*model, edges_between(before, now->counters(), seconds),
+                            routes_between(before, now->counters(), seconds), seconds);
     }
     json["incomplete"] = now->error();
     if (snapshots_.empty() || taken - snapshots_.back().taken >= std::chrono::milliseconds(500))
@@ -81,12 +83,19 @@ class Dashboard {
     v1::ApiReply reply;
     Clock::time_point taken;
   };
-  Result<v1::ApiReply> ask(const v1::ApiRequest& request) const {
-    LEAT_TRY(AgentClient client, AgentClient::connect(agent_));
-    return client.ask(request);
+  // One conversation for as long as it goes well: through a cluster's API server its beginning costs a second.
+  Result<v1::ApiReply> ask(const v1::ApiRequest& request) {
+    if (!client_) {
+      LEAT_TRY(AgentClient client, AgentClient::connect(agent_));
+      client_.emplace(std::move(client));
+    }
+    Result<v1::ApiReply> reply = client_->ask(request);
+    if (!reply) client_.reset();
+    return reply;
   }
 
-  std::string agent_;
+  Target agent_;
+  std::optional<AgentClient> client_;
   std::deque<Snapshot> snapshots_;  // the oldest is kWindow old
 };
 

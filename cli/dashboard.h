@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <string>
 
+#include "cli/target.h"
+
 namespace leat::cli {
 
 struct DashboardOptions {
-  std::string agent;  // path of its API socket
+  Target agent;
   uint16_t port = 0;  // 0: any that is free
 };
 

@@ -47,15 +47,20 @@ double measured(const Owners& of_destination, const Owners& of_route, const std:
 
 }  // namespace
 
-Json dashboard_json(const v1::ApiReply& mesh, const std::vector<Edge>& edges, double seconds) {
+Json dashboard_json(const v1::ApiReply& mesh, const std::vector<Edge>& edges, const std::vector<RouteLoad>& loads,
+                    double seconds) {
   const auto owners = owners_of(mesh.mesh());
   const auto find = [&](const Json& destination) {
     const auto found =
         owners.find({destination["service"].get<std::string>(), destination["subset"].get<std::string>()});
     return found == owners.end() ? Owners{} : found->second;
   };
+  std::map<std::string, Json> load_of;
+  for (const Json& load : route_loads_json(loads)) load_of.emplace(load["route"].get<std::string>(), load);
   Json routes = routes_view(mesh, false).list;
   for (Json& route : routes) {
+    const auto load = load_of.find(route.value("label", ""));  // routes of connections have none
+    route["load"] = load == load_of.end() ? Json() : load->second;
     Owners of_route;
     for (const Json& destination : route["destinations"]) of_route.merge(find(destination));
     for (Json& destination : route["destinations"])

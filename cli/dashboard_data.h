@@ -10,6 +10,7 @@
 namespace leat::cli {
 
 // `mesh`: the model, as the agent tells it of its services. `seconds`: how long was measured.
-Json dashboard_json(const v1::ApiReply& mesh, const std::vector<Edge>& edges, double seconds);
+Json dashboard_json(const v1::ApiReply& mesh, const std::vector<Edge>& edges, const std::vector<RouteLoad>& loads,
+                    double seconds);
 
 }  // namespace leat::cli

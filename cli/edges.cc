@@ -12,6 +12,7 @@ namespace leat::cli {
 namespace {
 
 constexpr char kDurations[] = "istio_request_duration_milliseconds";
+constexpr char kRouteDurations[] = "leat_route_duration_milliseconds";
 constexpr std::string_view kUnknown = "unknown";
 
 using Labels = std::map<std::string, std::string>;
@@ -67,8 +68,8 @@ std::string milliseconds_text(double ms) {
                        : fmt::format("{:.1f} s", ms / 1000);
 }
 
-Cell success_cell(const Edge& edge) {
-  const double percent = 100 * edge.success_rate();
+Cell success_cell(const Signals& signals) {
+  const double percent = 100 * signals.success_rate();
   return {fmt::format("{:.2f}%", percent), percent >= 99.9 ? Colour::kGreen
                                            : percent >= 99 ? Colour::kYellow
                                                            : Colour::kRed};
@@ -92,31 +93,62 @@ double quantile_ms(const std::vector<double>& bounds, const std::vector<double>&
   return total > 0 && !bounds.empty() ? bounds.back() : 0;
 }
 
-std::vector<Edge> edges_between(const Counters& before, const Counters& after, double seconds) {
+namespace {
+
+// The histograms of one family, what `before` had already left out, by what `key_of` makes of their labels.
+template <typename KeyOf>
+auto sums_between(const Counters& before, const Counters& after, std::string_view family, KeyOf key_of) {
   std::map<Labels, const v1::Counter*> earlier;
   for (const v1::Counter& counter : before) {
-    if (counter.name() == kDurations) earlier[{counter.labels().begin(), counter.labels().end()}] = &counter;
+    if (counter.name() == family) earlier[{counter.labels().begin(), counter.labels().end()}] = &counter;
   }
-  std::map<Key, Sums> sums;
+  std::map<decltype(key_of(v1::Counter())), Sums> sums;
   for (const v1::Counter& counter : after) {
-    if (counter.name() != kDurations || label(counter, "reporter") != "source") continue;
+    if (counter.name() != family || label(counter, "reporter") == "destination") continue;
     const auto found = earlier.find({counter.labels().begin(), counter.labels().end()});
     add(difference(found == earlier.end() ? nullptr : found->second, counter), sums[key_of(counter)]);
   }
+  std::erase_if(sums, [](const auto& each) { return each.second.requests <= 0; });
+  return sums;
+}
+
+void fill(const Sums& sums, double seconds, Signals& out) {
+  out.requests = sums.requests;
+  out.successes = sums.successes;
+  out.rate = seconds > 0 ? sums.requests / seconds : 0;
+  out.p50_ms = quantile_ms(sums.bounds, sums.counts, 0.50);
+  out.p95_ms = quantile_ms(sums.bounds, sums.counts, 0.95);
+  out.p99_ms = quantile_ms(sums.bounds, sums.counts, 0.99);
+}
+
+void add_cells(const Signals& signals, Row& row) {
+  for (Cell& cell : std::vector<Cell>{fmt::format("{:.1f}/s", signals.rate), success_cell(signals),
+                                      milliseconds_text(signals.p50_ms), milliseconds_text(signals.p95_ms),
+                                      milliseconds_text(signals.p99_ms)})
+    row.cells.push_back(std::move(cell));
+}
+
+void add_json(const Signals& signals, Json& out) {
+  out["requests"] = signals.requests;
+  out["successes"] = signals.successes;
+  out["rate"] = signals.rate;
+  out["successRate"] = signals.success_rate();
+  out["p50Ms"] = signals.p50_ms;
+  out["p95Ms"] = signals.p95_ms;
+  out["p99Ms"] = signals.p99_ms;
+}
+
+}  // namespace
+
+std::vector<Edge> edges_between(const Counters& before, const Counters& after, double seconds) {
   std::vector<Edge> edges;
   std::map<std::tuple<std::string, std::string, std::string, std::string>, double> totals;
-  for (const auto& [key, sum] : sums) {
-    if (sum.requests <= 0) continue;
+  for (const auto& [key, sums] : sums_between(before, after, kDurations, key_of)) {
     Edge edge;
     std::tie(edge.source_namespace, edge.source, edge.service_namespace, edge.service, edge.workload, edge.version,
              edge.security) = key;
-    edge.requests = sum.requests;
-    edge.successes = sum.successes;
-    edge.rate = seconds > 0 ? sum.requests / seconds : 0;
-    edge.p50_ms = quantile_ms(sum.bounds, sum.counts, 0.50);
-    edge.p95_ms = quantile_ms(sum.bounds, sum.counts, 0.95);
-    edge.p99_ms = quantile_ms(sum.bounds, sum.counts, 0.99);
-    totals[{edge.source_namespace, edge.source, edge.service_namespace, edge.service}] += sum.requests;
+    fill(sums, seconds, edge);
+    totals[{edge.source_namespace, edge.source, edge.service_namespace, edge.service}] += sums.requests;
     edges.push_back(std::move(edge));
   }
   for (Edge& edge : edges)
@@ -128,20 +160,29 @@ std::vector<Edge> edges_between(const Counters& before, const Counters& after, d
   return edges;
 }
 
+std::vector<RouteLoad> routes_between(const Counters& before, const Counters& after, double seconds) {
+  std::vector<RouteLoad> routes;
+  const auto route_of = [](const v1::Counter& counter) { return label(counter, "route"); };
+  for (const auto& [route, sums] : sums_between(before, after, kRouteDurations, route_of)) {
+    RouteLoad load;
+    load.route = route;
+    fill(sums, seconds, load);
+    routes.push_back(std::move(load));
+  }
+  std::ranges::sort(routes, {},
+                    [](const RouteLoad& load) { return std::make_pair(-load.rate, std::string_view(load.route)); });
+  return routes;
+}
+
 Table edge_table(const std::vector<Edge>& edges) {
   Table table({"SOURCE", "SERVICE", "WORKLOAD", "VERSION", "SHARE", "RATE", "SUCCESS", "P50", "P95", "P99"});
   for (const Edge& edge : edges) {
     Row row;
     row.cells = {fmt::format("{}/{}", edge.source_namespace, edge.source),
                  edge.service.empty() ? "-" : fmt::format("{}/{}", edge.service_namespace, edge.service),
-                 edge.workload.empty() ? "-" : edge.workload,
-                 edge.version.empty() ? "-" : edge.version,
-                 fmt::format("{:.1f}%", 100 * edge.share),
-                 fmt::format("{:.1f}/s", edge.rate),
-                 success_cell(edge),
-                 milliseconds_text(edge.p50_ms),
-                 milliseconds_text(edge.p95_ms),
-                 milliseconds_text(edge.p99_ms)};
+                 edge.workload.empty() ? "-" : edge.workload, edge.version.empty() ? "-" : edge.version,
+                 fmt::format("{:.1f}%", 100 * edge.share)};
+    add_cells(edge, row);
     table.add(std::move(row));
   }
   return table;
@@ -150,21 +191,34 @@ Table edge_table(const std::vector<Edge>& edges) {
 Json edges_json(const std::vector<Edge>& edges) {
   Json list = Json::array();
   for (const Edge& edge : edges) {
-    list.push_back({{"sourceNamespace", edge.source_namespace},
-                    {"source", edge.source},
-                    {"serviceNamespace", edge.service_namespace},
-                    {"service", edge.service},
-                    {"workload", edge.workload},
-                    {"version", edge.version},
-                    {"security", edge.security},
-                    {"requests", edge.requests},
-                    {"successes", edge.successes},
-                    {"rate", edge.rate},
-                    {"share", edge.share},
-                    {"successRate", edge.success_rate()},
-                    {"p50Ms", edge.p50_ms},
-                    {"p95Ms", edge.p95_ms},
-                    {"p99Ms", edge.p99_ms}});
+    Json json = {{"kind", "edge"},          {"sourceNamespace", edge.source_namespace},
+                 {"source", edge.source},   {"serviceNamespace", edge.service_namespace},
+                 {"service", edge.service}, {"workload", edge.workload},
+                 {"version", edge.version}, {"security", edge.security},
+                 {"share", edge.share}};
+    add_json(edge, json);
+    list.push_back(std::move(json));
+  }
+  return list;
+}
+
+Table route_load_table(const std::vector<RouteLoad>& routes) {
+  Table table({"ROUTE", "RATE", "SUCCESS", "P50", "P95", "P99"});
+  for (const RouteLoad& load : routes) {
+    Row row;
+    row.cells = {load.route};
+    add_cells(load, row);
+    table.add(std::move(row));
+  }
+  return table;
+}
+
+Json route_loads_json(const std::vector<RouteLoad>& routes) {
+  Json list = Json::array();
+  for (const RouteLoad& load : routes) {
+    Json json = {{"kind", "route"}, {"route", load.route}};
+    add_json(load, json);
+    list.push_back(std::move(json));
   }
   return list;
 }

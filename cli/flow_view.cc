@@ -65,9 +65,11 @@ Cell state_cell(const v1::Flow& flow) {
 
 std::string worker_text(const v1::Flow& flow) { return flow.worker() < 0 ? "kernel" : std::to_string(flow.worker()); }
 
-// "http/1.1 ×12": so many requests.
-std::string protocol_cell(const v1::Flow& flow) {
-  return flow.requests() == 0 ? or_dash(flow.protocol()) : fmt::format("{} ×{}", flow.protocol(), flow.requests());
+// So many so far, and of those not answered yet: "301, 4 open".
+std::string requests_cell(const v1::Flow& flow) {
+  if (flow.requests() == 0) return "-";
+  if (flow.requests_open() == 0) return std::to_string(flow.requests());
+  return fmt::format("{}, {} open", flow.requests(), flow.requests_open());
 }
 
 Row flow_row(const v1::Flow& flow, bool wide, int64_t now_ms) {
@@ -77,7 +79,8 @@ Row flow_row(const v1::Flow& flow, bool wide, int64_t now_ms) {
                destination_text(flow),
                path_text(flow.path()),
                security_text(flow),
-               protocol_cell(flow),
+               or_dash(flow.protocol()),
+               requests_cell(flow),
                humanise_bytes(flow.bytes_sent()),
                humanise_bytes(flow.bytes_received()),
                flow.opened_ms() == 0 ? "-" : humanise_ms(now_ms - flow.opened_ms()),
@@ -121,8 +124,8 @@ void sort_flows(std::vector<v1::Flow>& flows) {
 }
 
 Table flow_table(const std::vector<v1::Flow>& flows, bool wide, int64_t now_ms) {
-  std::vector<std::string> header = {"NODE",  "SOURCE", "DESTINATION", "PATH", "SECURITY",
-                                     "PROTO", "SENT",   "RECEIVED",    "AGE",  "STATE"};
+  std::vector<std::string> header = {"NODE", "SOURCE", "DESTINATION", "PATH", "SECURITY", "PROTO",
+                                     "REQS", "SENT",   "RECEIVED",    "AGE",  "STATE"};
   if (wide) header.insert(header.end(), {"DIRECTION", "FROM", "ASKED FOR", "TO", "IDENTITY", "WORKER", "TRIED"});
   Table table(std::move(header));
   for (const v1::Flow& flow : flows) table.add(flow_row(flow, wide, now_ms));
@@ -149,6 +152,7 @@ Json flow_json(const v1::Flow& flow) {
           {"peerIdentity", flow.peer_identity()},
           {"protocol", flow.protocol()},
           {"requests", flow.requests()},
+          {"requestsOpen", flow.requests_open()},
           {"bytesSent", flow.bytes_sent()},
           {"bytesReceived", flow.bytes_received()},
           {"openedMs", flow.opened_ms()},

@@ -7,6 +7,8 @@
 #include <fmt/ranges.h>
 
 #include "cli/text.h"
+#include "common/ip.h"
+#include "common/route_labels.h"
 
 namespace leat::cli {
 namespace {
@@ -60,6 +62,36 @@ std::vector<std::string> match_texts(const v1::HttpRoute& route) {
   return texts;
 }
 
+// Of connections: "sni=api.example.com", "to 10.0.0.0/8".
+std::string match_text(const v1::ConnectionMatch& match) {
+  std::vector<std::string> words;
+  const auto subnets = [&](std::string_view word, const auto& all) {
+    for (const v1::Subnet& subnet : all) {
+      const auto base = IpAddress::from_wire(subnet.address());
+      if (base)
+        words.push_back(fmt::format("{} {}", word, Cidr{*base, static_cast<uint8_t>(subnet.prefix_bits())}.text()));
+    }
+  };
+  if (!match.sni_hosts().empty()) words.push_back(fmt::format("sni={}", fmt::join(match.sni_hosts(), " or ")));
+  subnets("to", match.destination_subnets());
+  subnets("from", match.source_subnets());
+  if (match.port() != 0) words.push_back(fmt::format("port={}", match.port()));
+  for (const auto& [label, value] : ordered(match.source_labels()))
+    words.push_back(fmt::format("client {}={}", label, value));
+  if (!match.source_namespace().empty()) words.push_back("client namespace=" + match.source_namespace());
+  return words.empty() ? "any connection" : fmt::format("{}", fmt::join(words, ", "));
+}
+
+std::vector<std::string> match_texts(const v1::ConnectionRoute& route) {
+  std::vector<std::string> texts;
+  for (const v1::ConnectionMatch& match : route.matches()) texts.push_back(match_text(match));
+  if (texts.empty()) texts.emplace_back("any connection");
+  return texts;
+}
+
+std::string name_of(const v1::HttpRoute& route) { return route.name(); }
+std::string name_of(const v1::ConnectionRoute&) { return ""; }
+
 // ---- destinations
 
 std::string destination_text(const v1::RouteDestination& to) {
@@ -67,7 +99,8 @@ std::string destination_text(const v1::RouteDestination& to) {
                      to.port() == 0 ? "" : fmt::format(":{}", to.port()), to.subset().empty() ? "" : " " + to.subset());
 }
 
-double share_of(const v1::RouteDestination& to, const v1::HttpRoute& route) {
+template <typename Route>
+double share_of(const v1::RouteDestination& to, const Route& route) {
   double sum = 0;
   for (const v1::RouteDestination& each : route.destinations()) sum += each.weight();
   return 100.0 * to.weight() / sum;
@@ -142,10 +175,17 @@ std::vector<std::string> action_texts(const v1::HttpRoute& route) {
   return texts;
 }
 
+std::vector<std::string> action_texts(const v1::ConnectionRoute&) { return {}; }
+
+std::string consequence(const v1::RouteDestination& to, const v1::HttpRoute&) {
+  return fmt::format("answered with {}", to.missing_status() == 0 ? 503 : to.missing_status());
+}
+std::string consequence(const v1::RouteDestination&, const v1::ConnectionRoute&) { return "reset"; }
+
 // ---- one route
 
-Json route_json(const v1::Service& service, const v1::RouteTable& table, const v1::HttpRoute& route,
-                const Services& services) {
+template <typename Route>
+Json route_json(const v1::Service& service, const v1::RouteTable& table, const Route& route, const Services& services) {
   Json destinations = Json::array();
   for (const v1::RouteDestination& to : route.destinations()) {
     destinations.push_back({{"host", to.host()},
@@ -160,7 +200,7 @@ Json route_json(const v1::Service& service, const v1::RouteTable& table, const v
   return {{"namespace", service.namespace_()},
           {"host", service.name()},
           {"clientNamespaces", std::vector<std::string>(table.visible_to().begin(), table.visible_to().end())},
-          {"name", route.name()},
+          {"name", name_of(route)},
           {"matches", match_texts(route)},
           {"destinations", std::move(destinations)},
           {"actions", action_texts(route)},
@@ -172,16 +212,16 @@ Json route_json(const v1::Service& service, const v1::RouteTable& table, const v
             {"line", origin.line()}}}};
 }
 
-Row route_row(const v1::Service& service, const v1::RouteTable& table, const v1::HttpRoute& route,
-              const Services& services, bool wide) {
+template <typename Route>
+Row route_row(const v1::Service& service, const v1::RouteTable& table, const Route& route, const Services& services,
+              bool wide) {
   std::vector<std::string> destinations;
   std::vector<std::string> problems;
   for (const v1::RouteDestination& to : route.destinations()) {
     destinations.push_back(fmt::format("{} {:.3g}%", destination_text(to), share_of(to, route)));
     const std::string problem = problem_of(to, services);
     if (!problem.empty())
-      problems.push_back(fmt::format("{}: {}, answered with {}", destination_text(to), problem,
-                                     to.missing_status() == 0 ? 503 : to.missing_status()));
+      problems.push_back(fmt::format("{}: {}, {}", destination_text(to), problem, consequence(to, route)));
   }
   const std::vector<std::string> matches = match_texts(route);
   const std::vector<std::string> actions = action_texts(route);
@@ -194,16 +234,17 @@ Row route_row(const v1::Service& service, const v1::RouteTable& table, const v1:
        or_dash(fmt::format("{}", fmt::join(actions, ", "))),
        fmt::format("{} {}/{} {}:{}", origin.kind(), origin.namespace_(), origin.name(), origin.file(), origin.line())},
       fmt::format("{}", fmt::join(problems, "; "))};
-  if (wide) row.cells.insert(row.cells.begin() + 3, or_dash(route.name()));
+  if (wide) row.cells.insert(row.cells.begin() + 3, or_dash(name_of(route)));
   return row;
 }
 
 }  // namespace
 
-View route_statuses_view(const v1::ApiReply& reply, bool) {
+View route_statuses_view(const v1::ApiReply& reply, bool, std::string_view ns) {
   View view{Table({"NAMESPACE", "ROUTE", "PARENT", "ACCEPTED", "RESOLVED REFS"}), Json::array()};
   for (const v1::RouteStatus& status : reply.route_statuses()) {
     const v1::Origin& route = status.route();
+    if (!ns.empty() && route.namespace_() != ns) continue;
     Row row{{route.namespace_(), fmt::format("{} {}", route.kind(), route.name()), status.parent()}, ""};
     Json conditions = Json::array();
     for (const v1::Condition& one : status.conditions()) {
@@ -226,7 +267,7 @@ View route_statuses_view(const v1::ApiReply& reply, bool) {
   return view;
 }
 
-View routes_view(const v1::ApiReply& reply, bool wide) {
+View routes_view(const v1::ApiReply& reply, bool wide, std::string_view ns) {
   Services services;
   for (const v1::Service& service : reply.mesh().services())
     services.emplace(service.namespace_() + "/" + service.name(), &service);
@@ -235,8 +276,15 @@ View routes_view(const v1::ApiReply& reply, bool wide) {
   if (wide) header.insert(header.begin() + 3, "ROUTE");
   View view{Table(std::move(header)), Json::array()};
   for (const v1::Service& service : reply.mesh().services()) {
+    if (!ns.empty() && service.namespace_() != ns) continue;
     for (const v1::RouteTable& table : service.route_tables()) {
-      for (const v1::HttpRoute& route : table.routes()) {
+      const std::vector<std::string> labels = route_labels(table);
+      for (int i = 0; i < table.routes_size(); ++i) {
+        view.table.add(route_row(service, table, table.routes(i), services, wide));
+        view.list.push_back(route_json(service, table, table.routes(i), services));
+        view.list.back()["label"] = labels[static_cast<size_t>(i)];  // as `leat top` and the metrics name it
+      }
+      for (const v1::ConnectionRoute& route : table.connection_routes()) {
         view.table.add(route_row(service, table, route, services, wide));
         view.list.push_back(route_json(service, table, route, services));
       }

@@ -5,8 +5,9 @@
 
 namespace leat::cli {
 
-View routes_view(const v1::ApiReply& reply, bool wide);
+// Of one namespace's hosts; empty: of all.
+View routes_view(const v1::ApiReply& reply, bool wide, std::string_view ns = {});
 // What became of each Gateway API route at each of its parents.
-View route_statuses_view(const v1::ApiReply& reply, bool wide);
+View route_statuses_view(const v1::ApiReply& reply, bool wide, std::string_view ns = {});
 
 }  // namespace leat::cli

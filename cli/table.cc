@@ -1,6 +1,7 @@
 #include "cli/table.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -74,6 +75,16 @@ std::string Table::render_rows(bool coloured, std::vector<size_t>& widths) const
     if (!row.note.empty()) out += fmt::format("   {}\n", printable(row.note));
   }
   return out;
+}
+
+void Table::put_before(const std::string& header, const std::string& cell) {
+  if (!header_.empty()) header_.insert(header_.begin(), header);
+  for (Row& row : rows_) row.cells.insert(row.cells.begin(), Cell(cell));
+}
+
+void Table::append(Table other) {
+  if (header_.empty()) header_ = std::move(other.header_);
+  rows_.insert(rows_.end(), std::make_move_iterator(other.rows_.begin()), std::make_move_iterator(other.rows_.end()));
 }
 
 std::string Table::render(bool coloured) const {

@@ -29,6 +29,10 @@ class Table {
   // An empty header is not printed.
   explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}
   void add(Row row) { rows_.push_back(std::move(row)); }
+  // Every row begins with `cell`, under `header` where there are headers.
+  void put_before(const std::string& header, const std::string& cell);
+  // The rows of a table of the same columns.
+  void append(Table other);
   [[nodiscard]] bool empty() const { return rows_.empty(); }
 
   // The whole text. `coloured`: with terminal colours; every fact is in the words too. Control characters, which a peer

@@ -44,9 +44,7 @@ int tap(const TapOptions& options) {
     const Result<v1::ApiReply> reply =
         client ? client->ask(question(cursor)) : Result<v1::ApiReply>(std::unexpected(client.error()));
     if (!reply) {
-      complain(
-          fmt::format("can't reach the agent at {}: {}", options.agent, reply.error().message),
-          "is leat-agent running here? name its socket with --agent STATE/api.sock, or in the variable LEAT_AGENT");
+      complain(fmt::format("can't reach {}: {}", options.agent.text(), reply.error().message), options.agent.cure());
       return kNoAgent;
     }
     const bool first = cursor == 0;  // what it may have from another reader is over already

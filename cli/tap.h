@@ -5,11 +5,12 @@
 #include <string>
 
 #include "cli/tap_view.h"
+#include "cli/target.h"
 
 namespace leat::cli {
 
 struct TapOptions {
-  std::string agent;  // path of its API socket
+  Target agent;
   TapFilter filter;
   Output output;
   uint64_t count = 0;  // requests to show; 0: no end

@@ -43,6 +43,8 @@ std::string_view protocol_text(v1::Protocol protocol) {
       return "http";
     case v1::PROTOCOL_HTTP2:
       return "http2";
+    case v1::PROTOCOL_TLS:
+      return "tls";
     case v1::PROTOCOL_DETECT:
       return "detect";
     default:
@@ -68,6 +70,8 @@ std::string algorithm_text(const v1::TrafficPolicy& policy) {
       return "random";
     case v1::LB_PEAK_EWMA:
       return "peak-ewma";
+    case v1::LB_PASSTHROUGH:
+      return "passthrough";
     default:
       return "least-request";
   }
@@ -87,6 +91,7 @@ std::string policy_text(const v1::TrafficPolicy* policy) {
   add(policy->has_limits(), "limits");
   add(policy->tls() == v1::UPSTREAM_TLS_DISABLE, "plaintext");
   add(policy->tls() == v1::UPSTREAM_TLS_MUTUAL, "mutual TLS only");
+  add(policy->tls() == v1::UPSTREAM_TLS_ORIGINATE, policy->origination().skip_verify() ? "TLS, not verified" : "TLS");
   return text;
 }
 

@@ -18,24 +18,33 @@ struct Snapshot {
   std::chrono::steady_clock::time_point taken;
 };
 
-Result<Snapshot> take_snapshot(const std::string& agent) {
+Result<Snapshot> take_snapshot(AgentClient& client) {
   v1::ApiRequest request;
   request.mutable_stats();
-  LEAT_TRY(AgentClient client, AgentClient::connect(agent));
   LEAT_TRY(v1::ApiReply reply, client.ask(request));
   return Snapshot{std::move(reply), std::chrono::steady_clock::now()};
+}
+
+void show(const TopOptions& options, const std::vector<Edge>& edges, const std::vector<RouteLoad>& routes) {
+  Json all = edges_json(edges);
+  const Json loads = route_loads_json(routes);
+  all.insert(all.end(), loads.begin(), loads.end());
+  if (options.output.format == Format::kJson || options.output.format == Format::kJsonl)
+    return print(render(options.output, edge_table(edges), all));
+  if (!options.once) print(kHomeAndClear);
+  print(render(options.output, edge_table(edges), all));
+  if (!routes.empty()) print("\n" + render(options.output, route_load_table(routes), all));
 }
 
 }  // namespace
 
 int top(const TopOptions& options) {
   std::optional<Snapshot> before;
+  Result<AgentClient> client = AgentClient::connect(options.agent);
   for (;;) {
-    Result<Snapshot> now = take_snapshot(options.agent);
+    Result<Snapshot> now = client ? take_snapshot(*client) : Result<Snapshot>(std::unexpected(client.error()));
     if (!now) {
-      complain(
-          fmt::format("can't reach the agent at {}: {}", options.agent, now.error().message),
-          "is leat-agent running here? name its socket with --agent STATE/api.sock, or in the variable LEAT_AGENT");
+      complain(fmt::format("can't reach {}: {}", options.agent.text(), now.error().message), options.agent.cure());
       return kNoAgent;
     }
     if (before) {
@@ -45,8 +54,10 @@ int top(const TopOptions& options) {
         std::erase_if(edges, [&](const Edge& edge) {
           return edge.source_namespace != options.ns && edge.service_namespace != options.ns;
         });
-      if (!options.once && options.output.format == Format::kTable) print(kHomeAndClear);
-      print(render(options.output, edge_table(edges), edges_json(edges)));
+      std::vector<RouteLoad> routes = routes_between(before->reply.counters(), now->reply.counters(), seconds);
+      if (!options.ns.empty())
+        std::erase_if(routes, [&](const RouteLoad& load) { return !load.route.contains(" " + options.ns + "/"); });
+      show(options, edges, routes);
       if (!now->reply.error().empty()) complain(fmt::format("the answer is not complete: {}", now->reply.error()));
       if (options.once) return kOk;
     }

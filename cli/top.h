@@ -5,12 +5,13 @@
 #include <string>
 
 #include "cli/output.h"
+#include "cli/target.h"
 
 namespace leat::cli {
 
 struct TopOptions {
-  std::string agent;  // path of its API socket
-  std::string ns;     // of either side; empty: all
+  Target agent;
+  std::string ns;  // of either side; empty: all
   Output output;
   std::chrono::milliseconds interval{2000};
   bool once = false;

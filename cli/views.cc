@@ -7,9 +7,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "cli/prometheus.h"
 #include "cli/text.h"
 #include "cli/units.h"
+#include "common/exposition.h"
 
 namespace leat::cli {
 namespace {
@@ -237,7 +237,7 @@ View pods_view(const v1::ApiReply& reply, bool wide, int64_t now_ms) {
   return view;
 }
 
-View services_view(const v1::ApiReply& reply, bool wide) {
+View services_view(const v1::ApiReply& reply, bool wide, std::string_view ns) {
   const v1::Mesh& mesh = reply.mesh();
   Workloads workloads;
   for (const v1::Workload& workload : mesh.workloads()) workloads.emplace(workload.uid(), &workload);
@@ -248,6 +248,7 @@ View services_view(const v1::ApiReply& reply, bool wide) {
   if (wide) header.emplace_back("ENDPOINTS");
   View view{Table(std::move(header)), Json::array()};
   for (const v1::Service& service : mesh.services()) {
+    if (!ns.empty() && service.namespace_() != ns) continue;
     view.table.add(service_row(service, workloads, wide));
     view.list.push_back(service_json(service, workloads, aliases[service.namespace_() + "/" + service.name()]));
   }

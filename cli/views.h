@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "cli/output.h"
 #include "leat.pb.h"
@@ -14,7 +15,8 @@ struct View {
 };
 
 View pods_view(const v1::ApiReply& reply, bool wide, int64_t now_ms);
-View services_view(const v1::ApiReply& reply, bool wide);
+// `ns`: only of this namespace; empty: all.
+View services_view(const v1::ApiReply& reply, bool wide, std::string_view ns = {});
 View certificates_view(const v1::ApiReply& reply, bool wide, int64_t now_ms);
 View check_view(const v1::ApiReply& reply);
 View counters_view(const v1::ApiReply& reply);

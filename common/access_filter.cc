@@ -14,7 +14,7 @@ namespace {
 constexpr int kDeepest = 32;       // parentheses and negations within one another: the parser recurses
 constexpr size_t kLongest = 4096;  // bytes: a chain of && is as deep as it is long
 
-enum class Kind : uint8_t { kOr, kAnd, kNot, kCompareNumber, kCompareText, kText, kFlag, kHasHeader };
+enum class Kind : uint8_t { kOr, kAnd, kNot, kCompareNumber, kCompareText, kText, kFlag, kHasText, kHasNumber };
 enum class Operator : uint8_t { kEqual, kUnequal, kLess, kLessOrEqual, kGreater, kGreaterOrEqual };
 enum class TextTest : uint8_t { kStartsWith, kEndsWith, kContains, kMatches };
 enum class Number : uint8_t { kResponseCode, kResponseSize, kRequestSize, kDuration };
@@ -152,9 +152,11 @@ std::optional<bool> evaluate(const Expression& expression, const AccessFacts& fa
     }
     case Kind::kFlag:
       return facts.mtls;
-    case Kind::kHasHeader:
+    case Kind::kHasText:
       if (!facts.http) return std::nullopt;
       return text_of(expression, facts).has_value();
+    case Kind::kHasNumber:
+      return number_of(expression.number, facts).has_value();
   }
   return std::nullopt;
 }
@@ -211,7 +213,7 @@ class Parser {
     LEAT_TRY(std::string name, literal());
     if (!take("in") || !take("request.headers"))
       return fail(ErrorCode::kInvalid, "a text stands before 'in request.headers' only, not before '{}'", rest_);
-    auto made = std::make_unique<Expression>(Kind::kHasHeader);
+    auto made = std::make_unique<Expression>(Kind::kHasText);
     made->text = Text::kHeader;
     made->header = lower(std::move(name));
     return made;
@@ -220,6 +222,7 @@ class Parser {
   Made attribute() {
     const std::string_view name = word();
     if (name == "connection.mtls") return flag();
+    if (name == "has") return presence();
     for (const auto& [known, number] : kNumbers) {
       if (name == known) return number_comparison(number);
     }
@@ -234,6 +237,49 @@ class Parser {
     return fail(ErrorCode::kInvalid, "'{}' is no attribute that Leat knows", name.empty() ? rest_ : name);
   }
 
+  // has(request.useragent)
+  Made presence() {
+    if (!take("(")) return fail(ErrorCode::kInvalid, "has needs an attribute in parentheses");
+    const std::string_view name = word();
+    auto made = std::make_unique<Expression>(Kind::kHasText);
+    const auto* const text = std::ranges::find(kTexts, name, &std::pair<std::string_view, Text>::first);
+    const auto* const number = std::ranges::find(kNumbers, name, &std::pair<std::string_view, Number>::first);
+    if (text != std::end(kTexts)) {
+      made->text = text->second;
+      LEAT_TRY(made->header, header_of(name));
+    } else if (number != std::end(kNumbers)) {
+      made->kind = Kind::kHasNumber;
+      made->number = number->second;
+    } else {
+      return fail(ErrorCode::kInvalid, "'{}' is no attribute that Leat knows", name.empty() ? rest_ : name);
+    }
+    if (!take(")")) return fail(ErrorCode::kInvalid, "a ')' is missing before '{}'", rest_);
+    return made;
+  }
+
+  // Which one an attribute of the kind Text::kHeader asks for, in lower case.
+  Result<std::string> header_of(std::string_view name) {
+    if (name == "request.useragent") return "user-agent";
+    if (name != "request.headers") return "";
+    if (!take("[")) return fail(ErrorCode::kInvalid, "request.headers needs a name: request.headers['name']");
+    LEAT_TRY(std::string header, literal());
+    if (!take("]")) return fail(ErrorCode::kInvalid, "a ']' is missing before '{}'", rest_);
+    return lower(std::move(header));
+  }
+
+  // `one` makes what stands for being equal to the next of [a, b, …].
+  template <typename One>
+  Made one_of(One one) {
+    if (!take("[")) return fail(ErrorCode::kInvalid, "a list in [ ] is missing before '{}'", rest_);
+    LEAT_TRY(auto any, one());
+    while (take(",")) {
+      LEAT_TRY(auto next, one());
+      any = join(Kind::kOr, std::move(any), std::move(next));
+    }
+    if (!take("]")) return fail(ErrorCode::kInvalid, "a ']' is missing before '{}'", rest_);
+    return any;
+  }
+
   Made flag() {
     auto made = std::make_unique<Expression>(Kind::kFlag);
     const auto op = comparison();
@@ -246,10 +292,15 @@ class Parser {
   }
 
   Made number_comparison(Number number) {
+    if (take("in")) return one_of([&] { return compared(number, Operator::kEqual); });
     const auto op = comparison();
     if (!op) return fail(ErrorCode::kInvalid, "a comparison is missing before '{}'", rest_);
+    return compared(number, *op);
+  }
+
+  Made compared(Number number, Operator op) {
     skip_blanks();
-    auto made = std::make_unique<Expression>(Kind::kCompareNumber, *op);
+    auto made = std::make_unique<Expression>(Kind::kCompareNumber, op);
     made->number = number;
     const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), made->value);
     if (error != std::errc()) return fail(ErrorCode::kInvalid, "a number is missing before '{}'", rest_);
@@ -260,14 +311,16 @@ class Parser {
   Made text_test(Text text, std::string_view name) {
     auto made = std::make_unique<Expression>(Kind::kCompareText);
     made->text = text;
-    if (name == "request.useragent") made->header = "user-agent";
-    if (name == "request.headers") {
-      if (!take("[")) return fail(ErrorCode::kInvalid, "request.headers needs a name: request.headers['name']");
-      LEAT_TRY(std::string header, literal());
-      made->header = lower(std::move(header));
-      if (!take("]")) return fail(ErrorCode::kInvalid, "a ']' is missing before '{}'", rest_);
-    }
+    LEAT_TRY(made->header, header_of(name));
     if (take(".")) return text_method(std::move(made));
+    const auto equal = [&, header = made->header]() -> Made {
+      auto one = std::make_unique<Expression>(Kind::kCompareText);
+      one->text = text;
+      one->header = header;
+      LEAT_TRY(one->operand, literal());
+      return one;
+    };
+    if (take("in")) return one_of(equal);
     const auto op = comparison();
     if (!op) return fail(ErrorCode::kInvalid, "a comparison is missing before '{}'", rest_);
     made->op = *op;

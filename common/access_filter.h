@@ -5,7 +5,8 @@
 // Attributes: response.code, response.size, request.size, request.total_size, request.duration_ms (numbers);
 // request.method, request.path (with the query), request.url_path (without), request.host, request.protocol,
 // request.useragent, request.headers['name'] (texts); connection.mtls (true or false). With == != < <= > >=,
-// .startsWith() .endsWith() .contains() .matches(), 'name' in request.headers, && || ! and parentheses.
+// .startsWith() .endsWith() .contains() .matches(), in [ … ], 'name' in request.headers, has(attribute), && || ! and
+// parentheses.
 // A part that asks for what is not there (an HTTP attribute of a TCP connection) is neither true nor false, as in CEL;
 // if the whole is neither, nothing is logged.
 #pragma once

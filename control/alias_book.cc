@@ -38,7 +38,10 @@ AliasBook::AliasBook(uint32_t limit, size_t max_retired) : limit_(limit), max_re
 Result<uint32_t> AliasBook::hold(const AliasKey& key) {
   if (const auto known = entries_.find(key); known != entries_.end()) {
     Entry& entry = known->second;
-    if (entry.holders++ == 0) retired_.erase(entry.retired_at);
+    if (entry.holders++ == 0) {
+      retired_.erase(entry.retired_at);
+      turned_.insert_or_assign(entry.id, key);
+    }
     return entry.id;
   }
   std::optional<uint32_t> id = take_id();
@@ -63,6 +66,7 @@ void AliasBook::release(const AliasKey& key) {
 void AliasBook::retire(const AliasKey& key, Entry& entry) {
   entry.retired_at = retirements_++;
   retired_.emplace(entry.retired_at, key);
+  turned_.insert_or_assign(entry.id, key);
   if (retired_.size() > max_retired_) forget_oldest();
 }
 
@@ -70,6 +74,7 @@ void AliasBook::forget_oldest() {
   const auto oldest = retired_.begin();
   const auto entry = entries_.find(oldest->second);
   resting_.push_back(entry->second.id);
+  turned_.insert_or_assign(entry->second.id, entry->first);
   entries_.erase(entry);
   retired_.erase(oldest);
   ++version_;
@@ -87,6 +92,11 @@ std::optional<uint32_t> AliasBook::find(const AliasKey& key) const {
   const auto known = entries_.find(key);
   if (known == entries_.end()) return std::nullopt;
   return known->second.id;
+}
+
+bool AliasBook::is_retired(const AliasKey& key) const {
+  const auto known = entries_.find(key);
+  return known != entries_.end() && known->second.holders == 0;
 }
 
 std::vector<std::pair<uint32_t, AliasKey>> AliasBook::retired() const {

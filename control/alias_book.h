@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/ip.h"
@@ -39,6 +40,9 @@ class AliasBook {
   [[nodiscard]] std::optional<uint32_t> find(const AliasKey& key) const;
   // Retired keys with their ids, by id: connections that began before may still show them.
   [[nodiscard]] std::vector<std::pair<uint32_t, AliasKey>> retired() const;
+  [[nodiscard]] bool is_retired(const AliasKey& key) const;
+  // The keys, by id, that were retired, held again or forgotten since the last call.
+  std::map<uint32_t, AliasKey> take_turned() { return std::exchange(turned_, {}); }
   [[nodiscard]] size_t size() const { return entries_.size(); }
 
   // Counts up whenever the saved form changes: compare with the number at the last save.
@@ -66,6 +70,7 @@ class AliasBook {
   std::deque<uint32_t> resting_;  // handed out once and free, the longest rested first
   std::map<AliasKey, Entry> entries_;
   std::map<uint64_t, AliasKey> retired_;  // the oldest first
+  std::map<uint32_t, AliasKey> turned_;
   uint64_t retirements_ = 0;
   uint64_t version_ = 0;
 };

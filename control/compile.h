@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -90,19 +91,69 @@ struct Books {
   PodSlots pods;
 };
 
-// Compiles again and again for one node. Between two calls it remembers only which ids it holds in the books.
+// What an update made of the compilation before it.
+struct Update {
+  bool everything = false;  // it is the first one: all is new, and the lists below are empty
+  v1::MeshChange mesh;      // as delta.h has it
+  // Of the plan: pods, services or same_node; and aliases, by id.
+  bool local = false;
+  std::vector<PlannedAlias> aliases;      // new or changed
+  std::vector<uint32_t> removed_aliases;  // not even decoded any more
+  std::vector<uint32_t> opened;           // ids that connections may be sent to now, and not before
+  bool findings = false;
+  bool local_pods = false;
+};
+
+// Compiles again and again for one node.
+//
+// The mesh is compiled in parts: a workload a pod, a Service, the routes a VirtualService, a table a kind. update()
+// makes those parts anew that something changed for, and everything where the change is of a rare kind; what it makes
+// is to the letter what compile() makes of the same objects (tests/unit/control/incremental_test.cc edits at random and
+// compares). A workload is made from its LivePod, its node's and namespace's objects and the policies; any other part
+// notes what it reads (reads.h) while it is made.
+//
+// What whoever adds to it must see to:
+//   a new field of an object       nothing, if parts read the object by a View or a LivePod
+//   a new kind                     nothing: its changes compile everything, until it is in kTrackedKinds (reads.h)
+//   a kind in kTrackedKinds        parts read it by a View; a table of it is made anew by Tables (tables.h), says
+//                                  which Services it speaks of otherwise than before, and notes what it answers
+//   a new input of a workload      make it whole (as PeerAuthentication), or see that update_workloads() (compile.cc)
+//                                  hears of it
+// and that the edits of the test know the field or kind: it fails where any of this was forgotten.
 class Compiler {
  public:
   // `books` outlives the compiler. An alias that a compilation no longer needs is released, and stays in mesh and plan
   // as one that only decodes while the book remembers it: a connection may have begun with it. The agent holds source
   // ids of clients outside the model in the same book; those are not in the compiled mesh.
-  Compiler(std::string node, Books& books) : node_(std::move(node)), books_(books) {}
+  Compiler(std::string node, Books& books);
+  ~Compiler();
+
+  // From nothing; all of it.
   CompiledMesh compile(const ObjectSet& objects);
+  // What changed since the last call, which was about the same set.
+  Update update(const ObjectSet& objects);
+
+  // ---- what is compiled
+
+  [[nodiscard]] const v1::MeshSettings& settings() const;
+  [[nodiscard]] size_t workloads() const;
+  [[nodiscard]] size_t services() const;
+  [[nodiscard]] v1::Mesh mesh() const;
+  [[nodiscard]] v1::Mesh local_mesh() const;                // the settings, and this node's captured pods as workloads
+  [[nodiscard]] std::vector<PlannedAlias> aliases() const;  // of the plan
+  [[nodiscard]] std::optional<PlannedAlias> alias(uint32_t id) const;        // likewise
+  [[nodiscard]] CapturePlan local_plan() const;                              // all but its aliases
+  [[nodiscard]] const std::vector<LocalPod>& local_pods() const;             // as CompiledMesh has them
+  [[nodiscard]] const std::vector<v1::Finding>& findings() const;            // likewise
+  [[nodiscard]] const std::vector<v1::RouteStatus>& route_statuses() const;  // likewise
+  // By address or alias; nothing: not in the mesh.
+  [[nodiscard]] std::optional<v1::Workload> workload_at(const IpAddress& address) const;
+  [[nodiscard]] std::optional<Name> service_at(const IpAddress& vip) const;
+  [[nodiscard]] std::optional<Name> service_of_alias(uint32_t id) const;
 
  private:
-  std::string node_;
-  Books& books_;
-  std::vector<AliasKey> held_;
+  class Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace leat::control

@@ -103,6 +103,7 @@ std::optional<HttpRoute> merge_delegate(const HttpRoute& root, HttpRoute below) 
   if (inherited.has_cors() && !actions.has_cors()) *actions.mutable_cors() = inherited.cors();
   if (inherited.has_retries() && !actions.has_retries()) *actions.mutable_retries() = inherited.retries();
   if (actions.timeout_ms() == 0) actions.set_timeout_ms(inherited.timeout_ms());
+  if (actions.hedge_after_ms() == 0) actions.set_hedge_after_ms(inherited.hedge_after_ms());
   if (below.mirrors.empty()) below.mirrors = root.mirrors;
   return below;
 }

@@ -36,6 +36,7 @@ class Comparer {
 
 const std::string& key(const v1::Workload& workload) { return workload.uid(); }
 uint32_t key(const v1::Alias& alias) { return alias.id(); }
+const std::string& key(const v1::TlsSecret& secret) { return secret.key(); }
 // A slash sorts before all that a namespace's name may hold but '-' and '.': compare the parts, not the text.
 std::pair<std::string_view, std::string_view> key(const v1::Service& service) {
   return {service.namespace_(), service.name()};
@@ -105,6 +106,10 @@ v1::MeshChange diff(const v1::Mesh& before, const v1::Mesh& after) {
       before.aliases(), after.aliases(), comparer,
       [&](const v1::Alias& gone) { change.add_removed_aliases(gone.id()); },
       [&](const v1::Alias& put) { *change.add_aliases() = put; });
+  diff_lists(
+      before.tls_secrets(), after.tls_secrets(), comparer,
+      [&](const v1::TlsSecret& gone) { change.add_removed_tls_secrets(gone.key()); },
+      [&](const v1::TlsSecret& put) { *change.add_tls_secrets() = put; });
   return change;
 }
 
@@ -118,6 +123,8 @@ void apply(v1::Mesh& mesh, v1::MeshChange change) {
              in_order(change.removed_services(), [](const std::string& name) { return service_key(name); }));
   apply_list(*mesh.mutable_aliases(), *change.mutable_aliases(), !change.removed_aliases().empty(),
              in_order(change.removed_aliases(), [](uint32_t id) { return id; }));
+  apply_list(*mesh.mutable_tls_secrets(), *change.mutable_tls_secrets(), !change.removed_tls_secrets().empty(),
+             in_order(change.removed_tls_secrets(), [](const std::string& key) -> const std::string& { return key; }));
 }
 
 }  // namespace leat::control

@@ -4,12 +4,16 @@
 
 #include <fmt/format.h>
 
+#include "control/differing_keys.h"
+
 namespace leat::control {
 
-DestinationRules::DestinationRules(const ObjectSet& objects, const ServiceRegistry& services, Findings& findings) {
-  std::vector<const DestinationRule*> rules;
-  for (const auto& [name, rule] : objects.all<DestinationRule>()) rules.push_back(&rule);
-  std::ranges::sort(rules, [](const auto* left, const auto* right) { return is_older(left->meta, right->meta); });
+DestinationRules::DestinationRules(const View& objects, const ServiceRegistry& services,
+                                   const std::string& root_namespace, Findings& findings) {
+  std::vector<RulePtr> rules;
+  for (const auto& [name, rule] : objects.all<DestinationRule>())
+    rules.push_back(objects.objects().share<DestinationRule>(name));
+  std::ranges::sort(rules, [](const RulePtr& left, const RulePtr& right) { return is_older(left->meta, right->meta); });
 
   const auto loses = [&](const DestinationRule& loser, const DestinationRule& winner) {
     findings.push_back(finding_on(Severity::kError, loser, "spec.host",
@@ -17,7 +21,7 @@ DestinationRules::DestinationRules(const ObjectSet& objects, const ServiceRegist
                                               describe(DestinationRule::kKind, winner.meta.name))));
   };
   const auto specificity_of = [](const Wildcard& one) { return one.host.specificity(); };
-  for (const DestinationRule* rule : rules) {
+  for (RulePtr rule : rules) {
     const Host host(rule->host, rule->meta.name.ns);
     if (host.is_wildcard()) {
       const auto same = std::ranges::find(wildcards_, host, &Wildcard::host);
@@ -38,17 +42,33 @@ DestinationRules::DestinationRules(const ObjectSet& objects, const ServiceRegist
     }
     const auto [winner, first] = by_service_.emplace(service->meta.name, rule);
     if (first) continue;
-    const std::string& home = winner->first.ns;
-    if (rule->meta.name.ns == home && winner->second->meta.name.ns != home) std::swap(rule, winner->second);
+    const auto distance = [&](const DestinationRule& from) {
+      if (from.meta.name.ns == winner->first.ns) return 0;
+      return from.meta.name.ns == root_namespace ? 1 : 2;
+    };
+    if (distance(*rule) < distance(*winner->second)) std::swap(rule, winner->second);
     loses(*rule, *winner->second);
+  }
+  for (const auto& [service, rule] : by_service_) {
+    const std::string& ns = rule->meta.name.ns;
+    if (ns == service.ns || ns == root_namespace) continue;
+    findings.push_back(finding_on(
+        Severity::kWarning, *rule, "metadata.namespace",
+        fmt::format("holds for clients of all namespaces, not of '{}' alone: no rule of '{}' or '{}' is for this host",
+                    ns, service.ns, root_namespace)));
   }
 }
 
-const DestinationRule* DestinationRules::of(const Name& service) const {
+const DestinationRule* DestinationRules::of(const Name& service, const View& view) const {
+  view.note(fact_of(service));
   const auto own = by_service_.find(service);
-  if (own != by_service_.end()) return own->second;
+  if (own != by_service_.end()) return own->second.get();
   const auto wildcard = std::ranges::find_if(wildcards_, [&](const Wildcard& one) { return one.host.covers(service); });
-  return wildcard == wildcards_.end() ? nullptr : wildcard->rule;
+  return wildcard == wildcards_.end() ? nullptr : wildcard->rule.get();
+}
+
+DestinationRules::Difference DestinationRules::since(const DestinationRules& before) const {
+  return {.services = differing_keys(before.by_service_, by_service_), .wildcards = before.wildcards_ != wildcards_};
 }
 
 void add_subsets(const DestinationRule& rule, const ServiceEndpoints& endpoints, v1::Service& model,
@@ -60,9 +80,8 @@ void add_subsets(const DestinationRule& rule, const ServiceEndpoints& endpoints,
     bool any = false;
     auto entry = model.mutable_endpoints()->begin();
     for (const auto& [address, endpoint] : endpoints) {
-      // An endpoint that is no known pod has no labels.
       const bool inside =
-          endpoint.pod != nullptr ? selects(spec.labels, endpoint.pod->pod->meta.labels) : spec.labels.empty();
+          selects(spec.labels, endpoint.pod != nullptr ? endpoint.pod->pod->meta.labels : endpoint.labels);
       if (inside) entry->add_subsets(index);
       any |= inside;
       ++entry;

@@ -1,6 +1,7 @@
 #include "control/endpoints.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -45,10 +46,10 @@ class Collector {
   bool any_ready_ = false;
 };
 
-ServiceEndpoints from_slices(const Service& service, const std::vector<const EndpointSlice*>& slices,
+ServiceEndpoints from_slices(const Service& service, std::span<const std::shared_ptr<const EndpointSlice>> slices,
                              const PodTable& pods) {
   Collector collector;
-  for (const EndpointSlice* slice : slices) {
+  for (const auto& slice : slices) {
     for (const SliceEndpoint& entry : slice->endpoints) {
       const bool ready = (entry.ready && !entry.terminating) || service.publish_not_ready;
       for (const IpAddress& address : entry.addresses) {
@@ -71,12 +72,11 @@ ServiceEndpoints from_selector(const Service& service, const PodTable& pods, Fin
   Collector collector;
   size_t selected = 0;
   std::vector<bool> resolved(service.ports.size(), false);
-  for (const LivePod& live : pods.of_namespace(service.meta.name.ns)) {
-    if (!selects(service.selector, live.pod->meta.labels)) continue;
+  pods.each_selected(service.meta.name.ns, service.selector, [&](const LivePod& live) {
     ++selected;
     const bool terminating = live.pod->meta.terminating;
     const bool serving = live.pod->ready.value_or(true);
-    for (const IpAddress& address : live.addresses) {
+    for (const IpAddress& address : live.addresses()) {
       ServiceEndpoint& endpoint =
           collector.at(address, pods, {live.ready() || service.publish_not_ready, serving && terminating});
       for (size_t i = 0; i < service.ports.size(); ++i) {
@@ -86,7 +86,7 @@ ServiceEndpoints from_selector(const Service& service, const PodTable& pods, Fin
         endpoint.ports.emplace(service.ports[i].port, *target);
       }
     }
-  }
+  });
   if (selected == 0)
     findings.push_back(finding_on(Severity::kWarning, service, "spec.selector", "selects no pod that runs"));
   for (size_t i = 0; i < service.ports.size() && selected > 0; ++i) {
@@ -100,23 +100,49 @@ ServiceEndpoints from_selector(const Service& service, const PodTable& pods, Fin
 
 }  // namespace
 
-SlicesByService group_slices(const ObjectSet& objects, Findings& findings) {
-  SlicesByService slices;
-  for (const auto& [name, slice] : objects.all<EndpointSlice>()) {
-    const Name service{name.ns, slice.service};
-    if (objects.find<Service>(service) == nullptr) {
-      findings.push_back(finding_on(Severity::kWarning, slice, "metadata.labels[kubernetes.io/service-name]",
-                                    fmt::format("there is no Service {}", service.text())));
-    }
-    slices[service].push_back(&slice);
+std::set<Name> SliceTable::update(const std::vector<ObjectKey>* keys, const ObjectSet& objects) {
+  std::set<Name> changed;
+  const auto by_name = [](const auto& slice) -> const Name& { return slice->meta.name; };
+  const auto put = [&](const Name& name) {
+    auto slice = objects.share<EndpointSlice>(name);
+    const Name service{name.ns, slice->service};
+    Slices& slices = by_service_[service];
+    slices.insert(std::ranges::lower_bound(slices, name, {}, by_name), std::move(slice));
+    services_[name] = service;
+    changed.insert(service);
+  };
+  const auto take = [&](const Name& name) {
+    const auto service = services_.find(name);
+    if (service == services_.end()) return;
+    const auto slices = by_service_.find(service->second);
+    std::erase_if(slices->second, [&](const auto& slice) { return slice->meta.name == name; });
+    if (slices->second.empty()) by_service_.erase(slices);
+    changed.insert(service->second);
+    services_.erase(service);
+  };
+  if (keys == nullptr) {
+    for (const auto& [service, slices] : std::exchange(by_service_, {})) changed.insert(service);
+    services_.clear();
+    for (const auto& [name, slice] : objects.all<EndpointSlice>()) put(name);
+    return changed;
   }
-  return slices;
+  for (const ObjectKey& key : *keys) {
+    if (key.kind != EndpointSlice::kKind) continue;
+    take(key.name);
+    if (objects.find<EndpointSlice>(key.name) != nullptr) put(key.name);
+  }
+  return changed;
 }
 
-ServiceEndpoints endpoints_of(const Service& service, const SlicesByService& slices, const PodTable& pods,
+std::span<const std::shared_ptr<const EndpointSlice>> SliceTable::of(const Name& service, const View& view) const {
+  view.note(fact_of(service));
+  const auto found = by_service_.find(service);
+  return found == by_service_.end() ? std::span<const std::shared_ptr<const EndpointSlice>>() : found->second;
+}
+
+ServiceEndpoints endpoints_of(const Service& service, const SliceTable& slices, const PodTable& pods, const View& view,
                               Findings& findings) {
-  if (const auto given = slices.find(service.meta.name); given != slices.end())
-    return from_slices(service, given->second, pods);
+  if (const auto given = slices.of(service.meta.name, view); !given.empty()) return from_slices(service, given, pods);
   if (!service.selector.empty()) return from_selector(service, pods, findings);
   findings.push_back(finding_on(Severity::kWarning, service, "spec.selector",
                                 "neither a selector nor an EndpointSlice: it has no endpoint"));

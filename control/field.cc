@@ -68,6 +68,16 @@ std::optional<uint16_t> Field::port() const {
   return number;
 }
 
+std::optional<uint32_t> Field::number(uint32_t least, uint32_t most) const {
+  const auto value = text();
+  if (!value) return std::nullopt;
+  uint32_t number = 0;
+  const auto [end, status] = std::from_chars(value->data(), value->data() + value->size(), number);
+  if (status == std::errc{} && end == value->data() + value->size() && number >= least && number <= most) return number;
+  error(fmt::format("must be a whole number, {} to {}, not '{}'; ignored", least, most, *value));
+  return std::nullopt;
+}
+
 std::optional<IpAddress> Field::address() const {
   const auto value = text();
   if (!value) return std::nullopt;

@@ -51,6 +51,7 @@ class Field {
   [[nodiscard]] std::optional<std::string> text() const;
   [[nodiscard]] std::optional<bool> boolean() const;
   [[nodiscard]] std::optional<uint16_t> port() const;
+  [[nodiscard]] std::optional<uint32_t> number(uint32_t least, uint32_t most) const;
   [[nodiscard]] std::optional<IpAddress> address() const;
   [[nodiscard]] std::optional<uint64_t> duration_ms() const;  // Go's form: 5s, 500ms, 1h30m
   // A Kubernetes name: lower-case letters, digits, '-', '.' and '_', at most 253. Anything else is fatal to the object:

@@ -7,7 +7,7 @@
 namespace leat::control {
 namespace {
 
-v1::Finding stands_already(const Object& object, const Source& first) {
+v1::Finding stands_already(const ObjectPtr& object, const Source& first) {
   return make_finding(Severity::kError, meta_of(object).source, describe(kind_of(object), meta_of(object).name), "",
                       fmt::format("stands in {}:{} already; that one counts", first.file, first.line));
 }
@@ -20,14 +20,15 @@ void FileSet::put(const std::string& path, Parsed parsed) {
     const ObjectKey key = key_of(object);
     const auto first = fresh.objects.find(key);
     if (first == fresh.objects.end()) {
-      fresh.objects.emplace(key, std::move(object));
+      fresh.objects.emplace(key, share(std::move(object)));
     } else {
-      fresh.findings.push_back(stands_already(object, meta_of(first->second).source));
+      fresh.findings.push_back(stands_already(share(std::move(object)), meta_of(first->second).source));
     }
   }
   File& file = files_[path];
   if (!parsed.whole) fresh.objects.merge(file.objects);
   std::swap(file, fresh);
+  note_findings(path);
 
   std::set<ObjectKey> touched;
   for (const auto& [key, object] : fresh.objects) {  // what was there before, and is not there now
@@ -43,6 +44,16 @@ void FileSet::put(const std::string& path, Parsed parsed) {
 
 void FileSet::put_unreadable(const std::string& path, v1::Finding finding) {
   files_[path].findings = {std::move(finding)};
+  note_findings(path);
+}
+
+void FileSet::note_findings(const std::string& path) {
+  const auto file = files_.find(path);
+  if (file == files_.end() || file->second.findings.empty()) {
+    flawed_.erase(path);
+  } else {
+    flawed_.insert(path);
+  }
 }
 
 void FileSet::remove(const std::string& path) {
@@ -50,10 +61,17 @@ void FileSet::remove(const std::string& path) {
   if (file == files_.end()) return;
   const auto objects = std::move(file->second.objects);
   files_.erase(file);
+  note_findings(path);
   for (const auto& [key, object] : objects) {
     paths_[key].erase(path);
     settle(key);
   }
+}
+
+bool FileSet::complete_again(const ObjectKey& key) {
+  if (!paths_.contains(key)) return false;
+  settle(key);
+  return true;
 }
 
 void FileSet::settle(const ObjectKey& key) {
@@ -69,12 +87,23 @@ void FileSet::settle(const ObjectKey& key) {
   } else {
     duplicates_.erase(key);
   }
-  objects_.put(files_.at(*standing->second.begin()).objects.at(key));
+  const ObjectPtr& object = files_.at(*standing->second.begin()).objects.at(key);
+  const auto* pod = std::get_if<std::shared_ptr<const Pod>>(&object);
+  if (complete_ && pod != nullptr) {
+    Pod completed = **pod;
+    complete_(completed);
+    objects_.put(Object(std::move(completed)));
+  } else {
+    objects_.put(object);
+  }
 }
 
 Findings FileSet::findings() const {
   Findings all;
-  for (const auto& [path, file] : files_) all.insert(all.end(), file.findings.begin(), file.findings.end());
+  for (const std::string& path : flawed_) {
+    const Findings& findings = files_.at(path).findings;
+    all.insert(all.end(), findings.begin(), findings.end());
+  }
   for (const ObjectKey& key : duplicates_) {
     const std::set<std::string>& paths = paths_.at(key);
     const Source& first = meta_of(files_.at(*paths.begin()).objects.at(key)).source;

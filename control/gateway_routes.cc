@@ -22,7 +22,7 @@ const ServicePortSpec* find_port(const Service& service, uint16_t port) {
 }
 
 bool may_carry_http(const ServicePortSpec& port) {
-  return protocol_of(declared_protocol(port), /*routed=*/true) != v1::PROTOCOL_TCP;
+  return protocol_of(declared_protocol(port), {.http = true}) != v1::PROTOCOL_TCP;
 }
 
 // Why no route can stand at this parent; empty: one can.
@@ -39,7 +39,7 @@ std::string obstacle(const Service* service, const ObjectRef& parent) {
   return may_carry_http(*port) ? "" : fmt::format("port {} of {} does not carry HTTP", parent.port, name);
 }
 
-bool is_granted(const ObjectSet& objects, std::string_view kind, const std::string& from_ns, const Name& service) {
+bool is_granted(const View& objects, std::string_view kind, const std::string& from_ns, const Name& service) {
   return std::ranges::any_of(objects.all<ReferenceGrant>(), [&](const auto& entry) {
     const ReferenceGrant& grant = entry.second;
     const bool from = std::ranges::any_of(
@@ -94,7 +94,7 @@ bool GatewayRoutes::comes_before(const Entry& left, const Entry& right) {
   return left.meta == right.meta ? left.place < right.place : is_older(*left.meta, *right.meta);
 }
 
-GatewayRoutes::GatewayRoutes(const ObjectSet& objects, Findings& findings) {
+GatewayRoutes::GatewayRoutes(const View& objects, Findings& findings) {
   attach_all<GatewayHttpRoute>(objects, findings);
   attach_all<GatewayGrpcRoute>(objects, findings);
   for (auto& [service, tables] : by_service_) {
@@ -103,7 +103,7 @@ GatewayRoutes::GatewayRoutes(const ObjectSet& objects, Findings& findings) {
 }
 
 template <typename Kind>
-void GatewayRoutes::attach_all(const ObjectSet& objects, Findings& findings) {
+void GatewayRoutes::attach_all(const View& objects, Findings& findings) {
   for (const auto& [name, route] : objects.all<Kind>()) {
     for (const ObjectRef& parent : route.spec.parents) {
       if (is_service(parent)) {
@@ -118,7 +118,7 @@ void GatewayRoutes::attach_all(const ObjectSet& objects, Findings& findings) {
   }
 }
 
-void GatewayRoutes::attach(const Attached& route, const ObjectSet& objects, Findings& findings) {
+void GatewayRoutes::attach(const Attached& route, const View& objects, Findings& findings) {
   const ObjectRef& parent = *route.parent;
   v1::RouteStatus& status = statuses_.emplace_back();
   *status.mutable_route() = origin_of(route.kind, *route.meta, route.meta->source.line);
@@ -164,7 +164,7 @@ void GatewayRoutes::attach(const Attached& route, const ObjectSet& objects, Find
 }
 
 std::vector<v1::RouteDestination> GatewayRoutes::compile_backends(const Attached& route, const GatewayRule& rule,
-                                                                  const ObjectSet& objects, v1::Condition& resolved,
+                                                                  const View& objects, v1::Condition& resolved,
                                                                   Findings& findings) {
   std::vector<v1::RouteDestination> destinations;
   uint64_t sum = 0;
@@ -182,7 +182,7 @@ std::vector<v1::RouteDestination> GatewayRoutes::compile_backends(const Attached
 }
 
 v1::RouteDestination GatewayRoutes::compile_backend(const Attached& route, const BackendRef& backend,
-                                                    const ObjectSet& objects, std::string_view consequence,
+                                                    const View& objects, std::string_view consequence,
                                                     v1::Condition& resolved, Findings& findings) {
   const ObjectRef& to = backend.to;
   v1::RouteDestination destination;
@@ -214,7 +214,24 @@ v1::RouteDestination GatewayRoutes::compile_backend(const Attached& route, const
   return destination;
 }
 
-void GatewayRoutes::add_tables(const Service& service, v1::Service& model, Findings& findings) const {
+bool GatewayRoutes::routes(const Service& service, const View& view) const {
+  view.note(fact_of(service.meta.name));
+  return by_service_.contains(service.meta.name);
+}
+
+bool GatewayRoutes::leads_to(const Name& service, const View& view) const {
+  view.note(fact_of(service));
+  return destinations_.contains(service);
+}
+
+std::set<Name> GatewayRoutes::services() const {
+  std::set<Name> all = destinations_;
+  for (const auto& [service, tables] : by_service_) all.insert(service);
+  return all;
+}
+
+void GatewayRoutes::add_tables(const Service& service, const View& view, v1::Service& model, Findings& findings) const {
+  view.note(fact_of(service.meta.name));
   const auto found = by_service_.find(service.meta.name);
   if (found == by_service_.end()) return;
   const bool hidden =

@@ -8,21 +8,26 @@
 
 #include "control/findings.h"
 #include "control/objects.h"
+#include "control/reads.h"
 
 namespace leat::control {
 
 class GatewayRoutes {
  public:
-  GatewayRoutes(const ObjectSet& objects, Findings& findings);
+  GatewayRoutes(const View& objects, Findings& findings);
 
+  // Who asks one of these, or for tables, is a reader of all that is said here of the Service.
   // Whether requests of the Service's clients are routed.
-  [[nodiscard]] bool routes(const Service& service) const { return by_service_.contains(service.meta.name); }
+  [[nodiscard]] bool routes(const Service& service, const View& view) const;
   // Whether some route leads to the Service.
-  [[nodiscard]] bool leads_to(const Name& service) const { return destinations_.contains(service); }
+  [[nodiscard]] bool leads_to(const Name& service, const View& view) const;
+  static Fact fact_of(const Name& service) { return fact("gateway routes", service); }
+  // The Services of which something is said.
+  [[nodiscard]] std::set<Name> services() const;
 
   // Writes the tables into `model`, behind those that VirtualServices made: routes in a client's own namespace hold for
   // that one alone and come first, then those in the Service's. A route that can hold for nobody is a finding.
-  void add_tables(const Service& service, v1::Service& model, Findings& findings) const;
+  void add_tables(const Service& service, const View& view, v1::Service& model, Findings& findings) const;
 
   // What became of each route at each of its parents.
   [[nodiscard]] const std::vector<v1::RouteStatus>& statuses() const { return statuses_; }
@@ -44,12 +49,11 @@ class GatewayRoutes {
   static bool comes_before(const Entry& left, const Entry& right);
 
   template <typename Kind>
-  void attach_all(const ObjectSet& objects, Findings& findings);
-  void attach(const Attached& route, const ObjectSet& objects, Findings& findings);
+  void attach_all(const View& objects, Findings& findings);
+  void attach(const Attached& route, const View& objects, Findings& findings);
   std::vector<v1::RouteDestination> compile_backends(const Attached& route, const GatewayRule& rule,
-                                                     const ObjectSet& objects, v1::Condition& resolved,
-                                                     Findings& findings);
-  v1::RouteDestination compile_backend(const Attached& route, const BackendRef& backend, const ObjectSet& objects,
+                                                     const View& objects, v1::Condition& resolved, Findings& findings);
+  v1::RouteDestination compile_backend(const Attached& route, const BackendRef& backend, const View& objects,
                                        std::string_view consequence, v1::Condition& resolved, Findings& findings);
 
   struct Table {

@@ -33,8 +33,9 @@ Host::Host(std::string_view text, const std::string& ns) : text_(lower_case(std:
 
 bool Host::covers(const Name& service) const {
   if (service_) return *service_ == service;
-  if (!is_wildcard()) return false;
-  return is_everything() || full_host(service).ends_with(suffix_);
+  const bool outside = service.name.contains('.');  // a ServiceEntry's, whose name is a host
+  if (!is_wildcard()) return outside && text_ == service.name;
+  return is_everything() || (outside ? service.name : full_host(service)).ends_with(suffix_);
 }
 
 size_t Host::specificity() const { return is_wildcard() ? suffix_.size() : std::numeric_limits<size_t>::max(); }

@@ -1,6 +1,7 @@
 #include "control/known_fields.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <span>
 #include <vector>
@@ -12,10 +13,16 @@ namespace {
 
 // One mapping of a kind: where it stands ("[]": any element of a list, "*": any key, "**" at the front: anywhere) and
 // the fields it may have, separated by spaces. A mapping that has no level here is not looked into.
+// A field that its project knows and Leat does not honour, and what happens instead.
+struct NotYet {
+  std::string_view field;
+  std::string_view instead;
+};
+
 struct Level {
   std::string_view path;
   std::string_view fields;
-  std::string_view not_yet = "";  // fields that its project knows and Leat does not honour
+  std::array<NotYet, 6> not_yet{};
 };
 
 constexpr std::string_view kTop = "apiVersion kind metadata spec status";
@@ -32,6 +39,7 @@ constexpr Level kMetadata[] = {
 };
 
 constexpr Level kNamespaceOrNode[] = {{"", kTop}};
+constexpr Level kRuntimeClass[] = {{"", "apiVersion handler kind metadata overhead scheduling"}};
 
 constexpr std::string_view kContainer =
     "args command env envFrom image imagePullPolicy lifecycle livenessProbe name ports readinessProbe resizePolicy "
@@ -122,7 +130,7 @@ constexpr std::string_view kHeaderEdits = "add remove set";
 
 constexpr Level kVirtualService[] = {
     {"", kTop},
-    {"spec", "exportTo gateways hosts http", "tcp tls"},
+    {"spec", "exportTo gateways hosts http tcp tls"},
     {"spec.http[]",
      "corsPolicy delegate directResponse fault headers match mirror mirrorPercent mirrorPercentage mirrors name "
      "redirect retries rewrite route timeout"},
@@ -133,9 +141,11 @@ constexpr Level kVirtualService[] = {
     {"spec.http[].directResponse", "body status"},
     {"spec.http[].directResponse.body", "bytes string"},
     {"spec.http[].fault", "abort delay"},
-    {"spec.http[].fault.abort", "grpcStatus httpStatus percentage", "http2Error"},
+    {"spec.http[].fault.abort", "grpcStatus httpStatus percentage", {{{"http2Error", "no request is aborted by it"}}}},
     {"spec.http[].fault.abort.percentage", "value"},
-    {"spec.http[].fault.delay", "fixedDelay percent percentage", "exponentialDelay"},
+    {"spec.http[].fault.delay",
+     "fixedDelay percent percentage",
+     {{{"exponentialDelay", "no request is delayed by it"}}}},
     {"spec.http[].fault.delay.percentage", "value"},
     {"spec.http[].headers", kHeaders},
     {"spec.http[].headers.request", kHeaderEdits},
@@ -158,7 +168,7 @@ constexpr Level kVirtualService[] = {
     {"spec.http[].match[]",
      "authority gateways headers ignoreUriCase method name port queryParams scheme sourceLabels sourceNamespace uri "
      "withoutHeaders",
-     "statPrefix"},
+     {{{"statPrefix", "metrics are by Service, not by route; requests are routed the same"}}}},
     {"spec.http[].match[].authority", kTextMatch},
     {"spec.http[].match[].headers", kAnyKey},
     {"spec.http[].match[].headers.*", kTextMatch},
@@ -180,6 +190,18 @@ constexpr Level kVirtualService[] = {
     {"spec.http[].route[].headers.response.set", kAnyKey},
     {"spec.http[].route[].destination", "host port subset"},
     {"spec.http[].route[].destination.port", "number"},
+    {"spec.tcp[]", "match route"},
+    {"spec.tcp[].match[]", "destinationSubnets gateways port sourceLabels sourceNamespace sourceSubnet"},
+    {"spec.tcp[].match[].sourceLabels", kAnyKey},
+    {"spec.tcp[].route[]", "destination weight"},
+    {"spec.tcp[].route[].destination", "host port subset"},
+    {"spec.tcp[].route[].destination.port", "number"},
+    {"spec.tls[]", "match route"},
+    {"spec.tls[].match[]", "destinationSubnets gateways port sniHosts sourceLabels sourceNamespace"},
+    {"spec.tls[].match[].sourceLabels", kAnyKey},
+    {"spec.tls[].route[]", "destination weight"},
+    {"spec.tls[].route[].destination", "host port subset"},
+    {"spec.tls[].route[].destination.port", "number"},
 };
 
 constexpr std::string_view kTrafficPolicy =
@@ -187,16 +209,23 @@ constexpr std::string_view kTrafficPolicy =
 
 constexpr Level kDestinationRule[] = {
     {"", kTop},
-    {"spec", "exportTo host subsets trafficPolicy", "workloadSelector"},
+    {"spec",
+     "exportTo host subsets trafficPolicy",
+     {{{"workloadSelector", "the rule holds for all clients, not for those pods alone"}}}},
     {"spec.subsets[]", "labels name trafficPolicy"},
     {"spec.subsets[].labels", kAnyKey},
-    {"**.trafficPolicy", kTrafficPolicy, "proxyProtocol tunnel"},
+    {"**.trafficPolicy",
+     kTrafficPolicy,
+     {{{"proxyProtocol", "connections begin without a PROXY header"},
+       {"tunnel", "connections go to the endpoint itself, not through an HTTP proxy"}}}},
     {"**.portLevelSettings[]", "connectionPool loadBalancer outlierDetection port tls"},
     {"**.portLevelSettings[].port", "number"},
-    {"**.loadBalancer", "consistentHash localityLbSetting simple warmup warmupDurationSecs", "zoneAwareLbSetting"},
+    {"**.loadBalancer",
+     "consistentHash localityLbSetting simple warmup warmupDurationSecs",
+     {{{"zoneAwareLbSetting", "zones are preferred as localityLbSetting says, or not at all"}}}},
     {"**.consistentHash",
      "httpCookie httpHeaderName httpQueryParameterName maglev minimumRingSize ringHash useSourceIp"},
-    {"**.consistentHash.httpCookie", "name path ttl", "attributes"},
+    {"**.consistentHash.httpCookie", "name path ttl", {{{"attributes", "the cookie is set without them"}}}},
     {"**.consistentHash.maglev", "tableSize"},
     {"**.consistentHash.ringHash", "minimumRingSize"},
     {"**.localityLbSetting", "distribute enabled failover failoverPriority"},
@@ -208,25 +237,35 @@ constexpr Level kDestinationRule[] = {
     {"**.connectionPool.tcp", "connectTimeout idleTimeout maxConnectionDuration maxConnections tcpKeepalive"},
     {"**.connectionPool.tcp.tcpKeepalive", "interval probes time"},
     {"**.connectionPool.http",
-     "http1MaxPendingRequests http2MaxRequests idleTimeout maxRequestsPerConnection maxRetries",
-     "h2UpgradePolicy http2KeepAlive maxConcurrentStreams useClientProtocol"},
+     "h2UpgradePolicy http1MaxPendingRequests http2KeepAlive http2MaxRequests idleTimeout maxConcurrentStreams "
+     "maxRequestsPerConnection maxRetries useClientProtocol"},
+    {"**.connectionPool.http.http2KeepAlive", "interval timeout"},
     {"**.outlierDetection",
      "baseEjectionTime consecutive5xxErrors consecutiveErrors consecutiveGatewayErrors consecutiveLocalOriginFailures "
-     "interval maxEjectionPercent minHealthPercent splitExternalLocalOriginErrors",
-     "outlierDetectionHttpErrorCodes"},
+     "interval maxEjectionPercent minHealthPercent outlierDetectionHttpErrorCodes splitExternalLocalOriginErrors"},
     {"**.retryBudget", "budgetInterval minRetryConcurrency percent"},
-    {"**.tls", "mode",
-     "caCertificates caCrl clientCertificate credentialName insecureSkipVerify privateKey sni subjectAltNames"},
+    {"**.tls",
+     "caCertificates caCrl clientCertificate credentialName insecureSkipVerify mode privateKey sni subjectAltNames"},
 };
 
 constexpr Level kServiceEntry[] = {
     {"", kTop},
-    {"spec", "addresses endpoints hosts ports resolution workloadSelector", "exportTo location subjectAltNames"},
-    {"spec.endpoints[]", "address ports weight", "labels locality network serviceAccount"},
+    {"spec", "addresses endpoints exportTo hosts location ports resolution subjectAltNames workloadSelector"},
+    {"spec.endpoints[]",
+     "address labels locality ports weight",
+     {{{"network", "the endpoint counts as one of this network"},
+       {"serviceAccount", "the endpoint has no identity: connections to it are not the mesh's TLS"}}}},
+    {"spec.endpoints[].labels", kAnyKey},
     {"spec.endpoints[].ports", kAnyKey},
     {"spec.ports[]", "name number protocol targetPort"},
     {"spec.workloadSelector", "labels"},
     {"spec.workloadSelector.labels", kAnyKey},
+};
+
+constexpr Level kSecret[] = {
+    {"", "apiVersion data immutable kind metadata stringData type"},
+    {"data", kAnyKey},
+    {"stringData", kAnyKey},
 };
 
 constexpr std::string_view kParentRef = "group kind name namespace port";
@@ -235,16 +274,25 @@ constexpr std::string_view kNamedText = "name type value";
 constexpr std::string_view kNamedLine = "name value";
 constexpr std::string_view kModifier = "add remove set";
 constexpr std::string_view kModifierFilter = "requestHeaderModifier responseHeaderModifier type";
+constexpr std::string_view kNotForOneBackend = "the backend gets requests without it";
 constexpr std::string_view kPathModifier = "replaceFullPath replacePrefixMatch type";
 
 constexpr Level kHttpRoute[] = {
     {"", kTop},
-    {"spec", "hostnames parentRefs rules", "useDefaultGateways"},
-    {"spec.parentRefs[]", kParentRef, "sectionName"},
-    {"spec.rules[]", "backendRefs filters matches name retry timeouts", "sessionPersistence"},
+    {"spec", "hostnames parentRefs rules", {{{"useDefaultGateways", "the route holds for its parentRefs alone"}}}},
+    {"spec.parentRefs[]", kParentRef, {{{"sectionName", "the route holds as it would without it"}}}},
+    {"spec.rules[]",
+     "backendRefs filters matches name retry timeouts",
+     {{{"sessionPersistence", "requests of one session may go to different endpoints"}}}},
     {"spec.rules[].backendRefs[]", kBackendRef},
-    {"spec.rules[].backendRefs[].filters[]", kModifierFilter,
-     "cors extensionRef externalAuth requestMirror requestRedirect urlRewrite"},
+    {"spec.rules[].backendRefs[].filters[]",
+     kModifierFilter,
+     {{{"cors", kNotForOneBackend},
+       {"extensionRef", kNotForOneBackend},
+       {"externalAuth", kNotForOneBackend},
+       {"requestMirror", kNotForOneBackend},
+       {"requestRedirect", kNotForOneBackend},
+       {"urlRewrite", kNotForOneBackend}}}},
     {"spec.rules[].backendRefs[].filters[].requestHeaderModifier", kModifier},
     {"spec.rules[].backendRefs[].filters[].requestHeaderModifier.add[]", kNamedLine},
     {"spec.rules[].backendRefs[].filters[].requestHeaderModifier.set[]", kNamedLine},
@@ -278,9 +326,11 @@ constexpr Level kHttpRoute[] = {
 
 constexpr Level kGrpcRoute[] = {
     {"", kTop},
-    {"spec", "hostnames parentRefs rules", "useDefaultGateways"},
-    {"spec.parentRefs[]", kParentRef, "sectionName"},
-    {"spec.rules[]", "backendRefs filters matches name", "sessionPersistence"},
+    {"spec", "hostnames parentRefs rules", {{{"useDefaultGateways", "the route holds for its parentRefs alone"}}}},
+    {"spec.parentRefs[]", kParentRef, {{{"sectionName", "the route holds as it would without it"}}}},
+    {"spec.rules[]",
+     "backendRefs filters matches name",
+     {{{"sessionPersistence", "requests of one session may go to different endpoints"}}}},
     {"spec.rules[].backendRefs[]", kBackendRef},
     {"spec.rules[].filters[]", "extensionRef requestHeaderModifier requestMirror responseHeaderModifier type"},
     {"spec.rules[].filters[].requestHeaderModifier", kModifier},
@@ -339,9 +389,10 @@ constexpr Level kMesh[] = {
     {"", kTop},
     {"spec",
      "accessLog certificateLifetime connectTimeout drainTimeout noProxyTimeout reasonHeader retries rootNamespace "
-     "sameNode tracing trustDomain"},
+     "sameNode sandboxedRuntimes tracing trustDomain"},
     {"spec.retries", kRetries},
-    {"spec.tracing", "otlp samplingPercentage"},
+    {"spec.tracing", "compression headers otlp samplingPercentage"},
+    {"spec.tracing.headers", kAnyKey},
     {"spec.accessLog", "enabled encoding format linesPerSecond"},
 };
 
@@ -349,15 +400,20 @@ constexpr std::string_view kTelemetryMatch = "mode";
 
 constexpr Level kTelemetry[] = {
     {"", kTop},
-    {"spec", "accessLogging selector tracing", "metrics targetRef targetRefs"},
+    {"spec",
+     "accessLogging selector tracing",
+     {{{"metrics", "all metrics are there, with their own labels"},
+       {"targetRef", "`selector` alone says for which pods it holds"},
+       {"targetRefs", "`selector` alone says for which pods it holds"}}}},
     {"spec.selector", "matchLabels"},
     {"spec.selector.matchLabels", kAnyKey},
-    {"spec.tracing[]", "customTags disableSpanReporting match providers randomSamplingPercentage",
-     "enableIstioTags useRequestIdForTraceSampling"},
+    {"spec.tracing[]",
+     "customTags disableSpanReporting match providers randomSamplingPercentage",
+     {{{"enableIstioTags", "spans have Leat's tags"}, {"useRequestIdForTraceSampling", "the trace id decides"}}}},
     {"spec.tracing[].match", kTelemetryMatch},
     {"spec.tracing[].providers[]", "name"},
     {"spec.tracing[].customTags", kAnyKey},
-    {"spec.tracing[].customTags.*", "environment header literal", "formatter"},
+    {"spec.tracing[].customTags.*", "environment header literal", {{{"formatter", "the tag is left out"}}}},
     {"spec.tracing[].customTags.*.environment", "defaultValue name"},
     {"spec.tracing[].customTags.*.header", "defaultValue name"},
     {"spec.tracing[].customTags.*.literal", "value"},
@@ -372,22 +428,15 @@ struct KindLevels {
   std::span<const Level> levels;
 };
 constexpr KindLevels kKinds[] = {
-    {Namespace::kKind, kNamespaceOrNode},
-    {Node::kKind, kNamespaceOrNode},
-    {Pod::kKind, kPod},
-    {NodeWorkloads::kKind, kNodeWorkloads},
-    {Service::kKind, kService},
-    {EndpointSlice::kKind, kEndpointSlice},
-    {PeerAuthentication::kKind, kPeerAuthentication},
-    {VirtualService::kKind, kVirtualService},
-    {DestinationRule::kKind, kDestinationRule},
-    {ServiceEntry::kKind, kServiceEntry},
-    {GatewayHttpRoute::kKind, kHttpRoute},
-    {GatewayGrpcRoute::kKind, kGrpcRoute},
-    {ReferenceGrant::kKind, kReferenceGrant},
-    {NetworkPolicy::kKind, kNetworkPolicy},
-    {Telemetry::kKind, kTelemetry},
-    {Mesh::kKind, kMesh},
+    {Namespace::kKind, kNamespaceOrNode},     {Node::kKind, kNamespaceOrNode},
+    {RuntimeClass::kKind, kRuntimeClass},     {Pod::kKind, kPod},
+    {NodeWorkloads::kKind, kNodeWorkloads},   {Service::kKind, kService},
+    {EndpointSlice::kKind, kEndpointSlice},   {PeerAuthentication::kKind, kPeerAuthentication},
+    {VirtualService::kKind, kVirtualService}, {DestinationRule::kKind, kDestinationRule},
+    {ServiceEntry::kKind, kServiceEntry},     {Secret::kKind, kSecret},
+    {GatewayHttpRoute::kKind, kHttpRoute},    {GatewayGrpcRoute::kKind, kGrpcRoute},
+    {ReferenceGrant::kKind, kReferenceGrant}, {NetworkPolicy::kKind, kNetworkPolicy},
+    {Telemetry::kKind, kTelemetry},           {Mesh::kKind, kMesh},
 };
 
 std::vector<std::string_view> split_words(std::string_view words) {
@@ -447,8 +496,9 @@ class Walk {
     if (level == nullptr) return;
     const bool any_key = level->fields == kAnyKey;
     std::vector<std::string_view> known = split_words(level->fields);
-    const std::vector<std::string_view> not_yet = split_words(level->not_yet);
-    known.insert(known.end(), not_yet.begin(), not_yet.end());
+    for (const NotYet& one : level->not_yet) {
+      if (!one.field.empty()) known.push_back(one.field);
+    }
     std::set<std::string> seen;
     for (const auto& [name, below] : mapping.entries()) {
       if (!seen.insert(name).second) below.error("given twice; the first one counts");
@@ -456,8 +506,9 @@ class Walk {
         below.error(unknown_field(name, known));
         continue;
       }
-      if (std::ranges::find(not_yet, name) != not_yet.end()) {
-        if (below.present()) below.warn("not supported yet; ignored");
+      const auto not_yet = std::ranges::find(level->not_yet, name, &NotYet::field);
+      if (not_yet != level->not_yet.end()) {
+        if (below.present()) below.warn(fmt::format("not supported, ignored: {}", not_yet->instead));
         continue;
       }
       const std::string_view step = any_key ? kAnyKey : std::string_view(name);

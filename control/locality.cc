@@ -108,6 +108,7 @@ LocalityName Places::of_node(const std::string& node) const {
 }
 
 LocalityName Places::of(const ServiceEndpoint& endpoint) const {
+  if (endpoint.pod == nullptr && !endpoint.locality.empty()) return parse_locality(endpoint.locality);
   LocalityName there = of_node(node_of(endpoint));
   if (there.zone.empty()) there.zone = endpoint.zone;
   if (there.region.empty() && there.zone == own_.zone) there.region = own_.region;

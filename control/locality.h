@@ -6,6 +6,7 @@
 
 #include "control/endpoints.h"
 #include "control/objects.h"
+#include "control/reads.h"
 #include "control/traffic_policy.h"
 #include "leat.pb.h"
 
@@ -14,7 +15,7 @@ namespace leat::control {
 class Places {
  public:
   // As seen from `node`.
-  Places(const ObjectSet& objects, const std::string& node) : objects_(objects), node_(node), own_(of_node(node)) {}
+  Places(const View& objects, const std::string& node) : objects_(objects), node_(node), own_(of_node(node)) {}
 
   [[nodiscard]] LocalityName of_node(const std::string& node) const;
   [[nodiscard]] LocalityName of(const ServiceEndpoint& endpoint) const;
@@ -22,7 +23,7 @@ class Places {
   [[nodiscard]] const std::string& node() const { return node_; }
 
  private:
-  const ObjectSet& objects_;
+  const View& objects_;
   const std::string& node_;
   LocalityName own_;
 };

@@ -16,7 +16,7 @@ constexpr uint16_t kTunnelPort = 15008;
 constexpr uint16_t kDnsPort = 53;
 constexpr char kNamespaceNameLabel[] = "kubernetes.io/metadata.name";
 
-using Pods = std::vector<const LivePod*>;  // enrolled ones, in the order of the table
+using Pods = std::vector<const LivePod*>;  // enrolled ones, in the order of the pointers, for set operations
 
 // ---- which enrolled pods a policy speaks of
 
@@ -26,6 +26,7 @@ class Enrolled {
     for (const LivePod& live : pods.all()) {
       if (live.captured) all_.push_back(&live);
     }
+    std::ranges::sort(all_);
     for (const auto& [name, space] : objects.all<Namespace>()) {
       Labels& labels = namespace_labels_[name.name] = space.meta.labels;
       labels[kNamespaceNameLabel] = name.name;  // Kubernetes sets it; files written by hand leave it out

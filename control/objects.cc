@@ -35,20 +35,47 @@ bool selects(const LabelSelector& wanted, const Labels& labels) {
 
 std::string describe(std::string_view kind, const Name& name) { return fmt::format("{} {}", kind, name.text()); }
 
-void ObjectSet::put(Object object) {
+ObjectPtr share(Object object) {
+  return std::visit(
+      []<typename Kind>(Kind&& some) {
+        return ObjectPtr(std::make_shared<const std::remove_cvref_t<Kind>>(std::forward<Kind>(some)));
+      },
+      std::move(object));
+}
+
+void ObjectSet::put(Object object) { put(control::share(std::move(object))); }
+
+void ObjectSet::put(ObjectPtr object) {
+  note(key_of(object));
   std::visit(
-      [this]<typename Kind>(Kind&& some) {
-        Name name = some.meta.name;
-        std::get<std::map<Name, std::remove_cvref_t<Kind>>>(kinds_).insert_or_assign(std::move(name),
-                                                                                     std::forward<Kind>(some));
+      [this]<typename Kind>(std::shared_ptr<const Kind>&& some) {
+        std::get<KindMap<Kind>>(kinds_).insert_or_assign(some->meta.name, std::move(some));
       },
       std::move(object));
 }
 
 void ObjectSet::remove(const ObjectKey& key) {
-  std::apply([&key]<typename... Kind>(
-                 std::map<Name, Kind>&... kinds) { ((Kind::kKind == key.kind ? kinds.erase(key.name) : 0), ...); },
-             kinds_);
+  const size_t removed =
+      std::apply([&key]<typename... Kind>(
+                     KindMap<Kind>&... kinds) { return ((Kind::kKind == key.kind ? kinds.erase(key.name) : 0) + ...); },
+                 kinds_);
+  if (removed > 0) note(key);
+}
+
+void ObjectSet::note(ObjectKey key) {
+  ++version_;
+  changes_.push_back(std::move(key));
+  if (changes_.size() > kRememberedChanges) changes_.pop_front();
+}
+
+std::optional<std::vector<ObjectKey>> ObjectSet::changed_since(uint64_t version) const {
+  const uint64_t count = version_ - version;
+  if (version > version_ || count > changes_.size()) return std::nullopt;
+  std::vector<ObjectKey> keys(changes_.end() - static_cast<std::ptrdiff_t>(count), changes_.end());
+  std::ranges::sort(keys);
+  const auto repeated = std::ranges::unique(keys);
+  keys.erase(repeated.begin(), repeated.end());
+  return keys;
 }
 
 size_t ObjectSet::size() const {

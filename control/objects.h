@@ -2,7 +2,8 @@
 // state; the agent and `leat lint` call it.
 //
 //   parse.h      one YAML document -> objects and findings
-//   compile.h    all objects, as one node sees them -> the mesh model, the node's capture plan, findings
+//   compile.h    all objects, as one node sees them -> the mesh model, the node's capture plan, findings, and what
+//                changed in them
 //   delta.h      two mesh models -> what changed
 //
 // This file: the objects, reduced to what Leat reads of them.
@@ -10,11 +11,15 @@
 
 #include <compare>
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -29,6 +34,7 @@ using Labels = std::map<std::string, std::string>;
 struct Source {
   std::string file;
   int line = 0;  // of the object's first line, from 1
+  bool operator==(const Source&) const = default;
 };
 
 // What stands before the slash is empty for cluster-scoped kinds.
@@ -48,6 +54,7 @@ struct Meta {
   Labels labels;
   Labels annotations;
   Source source;
+  bool operator==(const Meta&) const = default;
 };
 
 // Of two objects that say different things of the same, the older one holds. One without a date, as files written by
@@ -67,9 +74,17 @@ struct Node {
   Meta meta;
 };
 
+// What pods that name it are run by.
+struct RuntimeClass {
+  static constexpr std::string_view kKind = "RuntimeClass";
+  Meta meta;
+  std::string handler;
+};
+
 struct ContainerPort {
   std::string name;
   uint16_t port = 0;
+  bool operator==(const ContainerPort&) const = default;
 };
 
 struct Pod {
@@ -78,14 +93,18 @@ struct Pod {
   std::string node;  // empty: not scheduled
   std::string service_account;
   bool host_network = false;
+  std::string runtime_class;         // empty: the node's default
   std::vector<ContainerPort> ports;  // TCP only
   std::vector<uint16_t> probe_ports;
   std::string phase;          // empty: taken as Running
   std::optional<bool> ready;  // the condition Ready; absent: taken as ready
   std::vector<IpAddress> addresses;
   std::string netns_path;  // of its network namespace, on the node that it runs on; empty: not known
+  bool leaving = false;    // asked out of the mesh, and in it until the other nodes know
   bool published = false;  // it is another node's: known by what the agent there says of the pods that it has captured
+  bool operator==(const Pod&) const = default;
 };
+using PodPtr = std::shared_ptr<const Pod>;
 
 // What a node says of the pods there that it has captured: the rest of the mesh knows them by it.
 struct NodeWorkloads {
@@ -117,7 +136,12 @@ struct Service {
   std::vector<ServicePortSpec> ports;  // TCP only
   Labels selector;
   bool client_ip_affinity = false;
-  std::string traffic_distribution;  // PreferClose, PreferSameZone, PreferSameNode; empty: none
+  // Of a ServiceEntry's host:
+  bool external = false;
+  bool as_asked = false;  // its endpoints are its addresses, and connections go to the one that they asked for
+  std::optional<std::vector<std::string>> visible_to;  // namespaces of clients, ascending; absent: all
+  std::vector<std::string> subject_alt_names;          // that its servers prove
+  std::string traffic_distribution;                    // PreferClose, PreferSameZone, PreferSameNode; empty: none
 };
 
 struct SliceEndpoint {
@@ -186,6 +210,13 @@ struct HttpRoute {
   Place place;
 };
 
+// Of an opaque connection, or of one of TLS by its name.
+struct ConnectionRoute {
+  std::vector<v1::ConnectionMatch> matches;  // none: every connection
+  std::vector<RouteDestination> destinations;
+  Place place;
+};
+
 struct RouteHost {
   std::string host;
   Place place;
@@ -198,6 +229,9 @@ struct VirtualService {
   bool in_mesh = true;                                 // it holds for clients in the mesh, not (only) for gateways
   std::optional<std::vector<std::string>> visible_to;  // namespaces, ascending; absent: all
   std::vector<HttpRoute> http;
+  std::vector<ConnectionRoute> tls;
+  std::vector<ConnectionRoute> tcp;
+  [[nodiscard]] bool routes_anything() const { return !http.empty() || !tls.empty() || !tcp.empty(); }
 };
 
 // What a Gateway API route names: another object, of a group and kind that may be none of Leat's.
@@ -256,21 +290,52 @@ struct ReferenceGrant {
 
 struct ServiceEntryEndpoint {
   IpAddress address;
+  std::string host;                       // in place of an address: to be resolved
   std::map<std::string, uint16_t> ports;  // by name; others are the entry's
   uint32_t weight = 1;
+  Labels labels;
+  std::string locality;  // region/zone/subzone; empty: not known
 };
 
 // A Service that Kubernetes knows nothing of.
 struct ServiceEntry {
   static constexpr std::string_view kKind = "ServiceEntry";
   Meta meta;
-  std::vector<std::string> hosts;  // in lower case, without wildcards
+  std::vector<std::string> hosts;  // in lower case; some begin with "*."
   std::vector<IpAddress> addresses;
   std::vector<ServicePortSpec> ports;
   std::string resolution;
   std::vector<ServiceEntryEndpoint> endpoints;
-  Labels workloads;  // pods of its namespace, instead of `endpoints`; empty: none
-  Place place;       // of `resolution`
+  Labels workloads;                                    // pods of its namespace, instead of `endpoints`; empty: none
+  bool in_mesh = false;                                // its location
+  std::optional<std::vector<std::string>> visible_to;  // namespaces of clients, ascending; absent: all
+  std::vector<std::string> subject_alt_names;          // that its servers prove, where a DestinationRule asks for TLS
+  Place place;                                         // of `resolution`
+
+  [[nodiscard]] bool is_resolved() const { return resolution == "DNS" || resolution == "DNS_ROUND_ROBIN"; }
+};
+
+// What the agent's resolver knows of a host, which is the object's name.
+struct HostAnswer {
+  static constexpr std::string_view kKind = "HostAnswer";
+  Meta meta;
+  std::vector<IpAddress> addresses;
+  std::string problem;  // why there is none
+};
+
+// A file with credentials that a DestinationRule names, as the agent has read it: its path is the object's name.
+struct TlsFile {
+  static constexpr std::string_view kKind = "TlsFile";
+  Meta meta;
+  std::string content;
+  std::string problem;  // why there is none
+};
+
+// Credentials that a user gives for TLS to servers outside the mesh.
+struct Secret {
+  static constexpr std::string_view kKind = "Secret";
+  Meta meta;
+  v1::TlsSecret pem;  // without its key
 };
 
 struct SubsetSpec {
@@ -349,12 +414,13 @@ struct Telemetry {
 struct Mesh {
   static constexpr std::string_view kKind = "Mesh";
   Meta meta;
-  v1::MeshSettings settings;  // whole: what the object leaves out has its default
+  v1::MeshSettings settings;                    // whole: what the object leaves out has its default
+  std::vector<std::string> sandboxed_runtimes;  // handlers, besides those that are known (runtimes.h)
 };
 
-using Object = std::variant<Namespace, Node, Pod, NodeWorkloads, Service, EndpointSlice, PeerAuthentication,
-                            VirtualService, DestinationRule, ServiceEntry, GatewayHttpRoute, GatewayGrpcRoute,
-                            ReferenceGrant, NetworkPolicy, Telemetry, Mesh>;
+using Object = std::variant<Namespace, Node, RuntimeClass, Pod, NodeWorkloads, Service, EndpointSlice,
+                            PeerAuthentication, VirtualService, DestinationRule, ServiceEntry, HostAnswer, TlsFile,
+                            Secret, GatewayHttpRoute, GatewayGrpcRoute, ReferenceGrant, NetworkPolicy, Telemetry, Mesh>;
 
 inline const Meta& meta_of(const Object& object) {
   return std::visit([](const auto& some) -> const Meta& { return some.meta; }, object);
@@ -363,40 +429,84 @@ inline std::string_view kind_of(const Object& object) {
   return std::visit([](const auto& some) { return some.kKind; }, object);
 }
 
+// An object that several hold.
+template <typename... Kind>
+std::variant<std::shared_ptr<const Kind>...> pointers_to(std::variant<Kind...>);
+using ObjectPtr = decltype(pointers_to(std::declval<Object>()));
+ObjectPtr share(Object object);
+inline const Meta& meta_of(const ObjectPtr& object) {
+  return std::visit([](const auto& some) -> const Meta& { return some->meta; }, object);
+}
+inline std::string_view kind_of(const ObjectPtr& object) {
+  return std::visit([](const auto& some) { return some->kKind; }, object);
+}
+
 struct ObjectKey {
   std::string_view kind;  // one of the kKind above
   Name name;
   auto operator<=>(const ObjectKey&) const = default;
 };
 inline ObjectKey key_of(const Object& object) { return {kind_of(object), meta_of(object).name}; }
+inline ObjectKey key_of(const ObjectPtr& object) { return {kind_of(object), meta_of(object).name}; }
 
 // How a finding names an object: "Pod shop/frontend".
 std::string describe(std::string_view kind, const Name& name);
 
-// All objects in force, each kind in the order of its names.
+// All objects in force, each kind in the order of its names. An object never changes: another one takes its place, and
+// who holds the former one keeps it. Remembers which names the latest changes were about, so that who has looked before
+// need not look at everything again.
 class ObjectSet {
  public:
   void put(Object object);            // replaces the one of the same kind and name
+  void put(ObjectPtr object);         // the same, shared with the caller
   void remove(const ObjectKey& key);  // nothing happens if there is none
 
+  // Pairs of a name and an object.
   template <typename Kind>
-  [[nodiscard]] const std::map<Name, Kind>& all() const {
-    return std::get<std::map<Name, Kind>>(kinds_);
+  [[nodiscard]] auto all() const {
+    return std::views::transform(
+        of<Kind>(), [](const auto& entry) { return std::pair<const Name&, const Kind&>(entry.first, *entry.second); });
+  }
+  // The first object at or after `name`; null: none.
+  template <typename Kind>
+  [[nodiscard]] const Kind* first_from(const Name& name) const {
+    const auto found = of<Kind>().lower_bound(name);
+    return found == of<Kind>().end() ? nullptr : found->second.get();
   }
   template <typename Kind>
   [[nodiscard]] const Kind* find(const Name& name) const {
-    const auto found = all<Kind>().find(name);
-    return found == all<Kind>().end() ? nullptr : &found->second;
+    const auto found = of<Kind>().find(name);
+    return found == of<Kind>().end() ? nullptr : found->second.get();
+  }
+  template <typename Kind>
+  [[nodiscard]] std::shared_ptr<const Kind> share(const Name& name) const {
+    const auto found = of<Kind>().find(name);
+    return found == of<Kind>().end() ? nullptr : found->second;
   }
   [[nodiscard]] size_t size() const;
 
+  // Counts up with every put() and remove().
+  [[nodiscard]] uint64_t version() const { return version_; }
+  // What was put or removed after `version`, each key once; nothing: too much, or too long ago.
+  [[nodiscard]] std::optional<std::vector<ObjectKey>> changed_since(uint64_t version) const;
+
+  static constexpr size_t kRememberedChanges = 4096;  // beyond that everything is looked at, which is quicker then
+
  private:
-  std::tuple<std::map<Name, Namespace>, std::map<Name, Node>, std::map<Name, Pod>, std::map<Name, NodeWorkloads>,
-             std::map<Name, Service>, std::map<Name, EndpointSlice>, std::map<Name, PeerAuthentication>,
-             std::map<Name, VirtualService>, std::map<Name, DestinationRule>, std::map<Name, ServiceEntry>,
-             std::map<Name, GatewayHttpRoute>, std::map<Name, GatewayGrpcRoute>, std::map<Name, ReferenceGrant>,
-             std::map<Name, NetworkPolicy>, std::map<Name, Telemetry>, std::map<Name, Mesh>>
-      kinds_;
+  template <typename Kind>
+  using KindMap = std::map<Name, std::shared_ptr<const Kind>>;
+  template <typename Kind>
+  [[nodiscard]] const KindMap<Kind>& of() const {
+    return std::get<KindMap<Kind>>(kinds_);
+  }
+  void note(ObjectKey key);
+
+  // One map for each kind that an Object may be.
+  template <typename... Kind>
+  static std::tuple<KindMap<Kind>...> maps_of(std::variant<Kind...>);
+  decltype(maps_of(std::declval<Object>())) kinds_;
+  uint64_t version_ = 0;
+  std::deque<ObjectKey> changes_;  // the last of them is that of version_
 };
 
 }  // namespace leat::control

@@ -12,7 +12,7 @@ namespace leat::control {
 namespace {
 
 // Kinds that ordinary manifests are full of, and that a mesh has nothing to do with.
-constexpr std::array<std::string_view, 34> kSilentKinds = {"ClusterRole",
+constexpr std::array<std::string_view, 33> kSilentKinds = {"ClusterRole",
                                                            "ClusterRoleBinding",
                                                            "ConfigMap",
                                                            "ControllerRevision",
@@ -40,8 +40,6 @@ constexpr std::array<std::string_view, 34> kSilentKinds = {"ClusterRole",
                                                            "ResourceQuota",
                                                            "Role",
                                                            "RoleBinding",
-                                                           "RuntimeClass",
-                                                           "Secret",
                                                            "ServiceAccount",
                                                            "StatefulSet",
                                                            "StorageClass",

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "control/check_selectors.h"
+
 namespace leat::control {
 namespace {
 
@@ -15,7 +17,7 @@ v1::Finding loses_to(const PeerAuthentication& loser, const PeerAuthentication& 
 
 }  // namespace
 
-PeerPolicies::PeerPolicies(const ObjectSet& objects, const std::string& root_namespace, Findings& findings) {
+PeerPolicies::PeerPolicies(const View& objects, const std::string& root_namespace, Findings& findings) {
   std::vector<const PeerAuthentication*> policies;
   for (const auto& [name, policy] : objects.all<PeerAuthentication>()) policies.push_back(&policy);
   std::ranges::sort(policies, [](const auto* left, const auto* right) { return is_older(left->meta, right->meta); });
@@ -24,7 +26,7 @@ PeerPolicies::PeerPolicies(const ObjectSet& objects, const std::string& root_nam
   for (const PeerAuthentication* policy : policies) {
     const std::string& ns = policy->meta.name.ns;
     if (!policy->selector.empty()) {
-      workload_policies_[ns].push_back({.policy = policy});
+      workload_policies_[ns].push_back(policy);
       continue;
     }
     const bool mesh_wide = ns == root_namespace;
@@ -39,7 +41,9 @@ PeerPolicies::PeerPolicies(const ObjectSet& objects, const std::string& root_nam
   }
 }
 
-PodMtls PeerPolicies::for_pod(const Pod& pod, Findings& findings) {
+PodMtls PeerPolicies::for_pod(const Pod& pod) const {
+  // Who knows that it leaves comes in plaintext already.
+  if (pod.leaving) return {.mode = v1::MTLS_PERMISSIVE};
   const std::string& ns = pod.meta.name.ns;
   Mode mode = mesh_mode_;
   if (const auto space = namespace_modes_.find(ns); space != namespace_modes_.end() && space->second)
@@ -48,16 +52,7 @@ PodMtls PeerPolicies::for_pod(const Pod& pod, Findings& findings) {
 
   const auto candidates = workload_policies_.find(ns);
   if (candidates == workload_policies_.end()) return result;
-  const PeerAuthentication* winner = nullptr;
-  for (WorkloadPolicy& candidate : candidates->second) {
-    if (!selects(candidate.policy->selector, pod.meta.labels)) continue;
-    candidate.used = true;
-    if (winner == nullptr) {
-      winner = candidate.policy;
-    } else if (!std::exchange(candidate.conflict_named, true)) {
-      findings.push_back(loses_to(*candidate.policy, *winner, describe(Pod::kKind, pod.meta.name)));
-    }
-  }
+  const PeerAuthentication* winner = policy_for(pod, candidates->second);
   if (winner == nullptr) return result;
   result.mode = winner->mode.value_or(result.mode);
   for (const auto& [port, port_mode] : winner->port_modes) {
@@ -66,13 +61,11 @@ PodMtls PeerPolicies::for_pod(const Pod& pod, Findings& findings) {
   return result;
 }
 
-void PeerPolicies::report_unused(Findings& findings) const {
-  for (const auto& [ns, policies] : workload_policies_) {
-    for (const WorkloadPolicy& candidate : policies) {
-      if (!candidate.used)
-        findings.push_back(finding_on(Severity::kWarning, *candidate.policy, "spec.selector", "selects no pod"));
-    }
-  }
+Findings PeerPolicies::check(const std::string& ns, const PodTable& pods) const {
+  Findings findings;
+  const auto policies = workload_policies_.find(ns);
+  if (policies != workload_policies_.end()) check_selectors(ns, policies->second, pods, loses_to, findings);
+  return findings;
 }
 
 }  // namespace leat::control

@@ -8,6 +8,8 @@
 
 #include "control/findings.h"
 #include "control/objects.h"
+#include "control/pods.h"
+#include "control/reads.h"
 
 namespace leat::control {
 
@@ -20,22 +22,17 @@ class PeerPolicies {
  public:
   // Where several policies of one width hold for the same, the oldest wins, then the first by name; the others are
   // findings.
-  PeerPolicies(const ObjectSet& objects, const std::string& root_namespace, Findings& findings);
+  PeerPolicies(const View& objects, const std::string& root_namespace, Findings& findings);
 
-  // A second workload policy for one pod is a finding on that policy.
-  PodMtls for_pod(const Pod& pod, Findings& findings);
-  // Call after all pods: selectors that matched none.
-  void report_unused(Findings& findings) const;
+  [[nodiscard]] PodMtls for_pod(const Pod& pod) const;
+  // Findings on the policies with a selector: those that no pod has, and those that come second for one.
+  [[nodiscard]] Findings check(const std::string& ns, const PodTable& pods) const;
+  [[nodiscard]] const auto& with_selectors() const { return workload_policies_; }
 
  private:
-  struct WorkloadPolicy {
-    const PeerAuthentication* policy = nullptr;
-    bool used = false;
-    bool conflict_named = false;
-  };
   Mode mesh_mode_;
   std::map<std::string, Mode> namespace_modes_;
-  std::map<std::string, std::vector<WorkloadPolicy>> workload_policies_;  // by namespace, the oldest first
+  std::map<std::string, std::vector<const PeerAuthentication*>> workload_policies_;  // by namespace, the oldest first
 };
 
 }  // namespace leat::control

@@ -16,8 +16,8 @@ constexpr Word kWords[] = {
     {"http", Declared::kHttp},     {"kubernetes.io/ws", Declared::kHttp},
     {"grpc-web", Declared::kHttp}, {"http2", Declared::kHttp2},
     {"grpc", Declared::kHttp2},    {"kubernetes.io/h2c", Declared::kHttp2},
-    {"https", Declared::kOpaque},  {"kubernetes.io/wss", Declared::kOpaque},
-    {"tls", Declared::kOpaque},    {"tcp", Declared::kOpaque},
+    {"https", Declared::kTls},     {"kubernetes.io/wss", Declared::kTls},
+    {"tls", Declared::kTls},       {"tcp", Declared::kOpaque},
     {"mongo", Declared::kOpaque},  {"mysql", Declared::kOpaque},
     {"redis", Declared::kOpaque},
 };
@@ -36,10 +36,11 @@ Declared declared_protocol(const ServicePortSpec& port) {
   return look_up(std::string_view(name).substr(0, name.find('-')));
 }
 
-v1::Protocol protocol_of(Declared declared, bool routed) {
+v1::Protocol protocol_of(Declared declared, Routed routed) {
   if (declared == Declared::kHttp) return v1::PROTOCOL_HTTP;
   if (declared == Declared::kHttp2) return v1::PROTOCOL_HTTP2;
-  return declared == Declared::kNothing && routed ? v1::PROTOCOL_DETECT : v1::PROTOCOL_TCP;
+  if (declared == Declared::kTls && routed.tls) return v1::PROTOCOL_TLS;
+  return declared == Declared::kNothing && (routed.http || routed.tls) ? v1::PROTOCOL_DETECT : v1::PROTOCOL_TCP;
 }
 
 }  // namespace leat::control

@@ -10,12 +10,18 @@ enum class Declared : uint8_t {
   kNothing,
   kHttp,
   kHttp2,   // with prior knowledge; gRPC too
-  kOpaque,  // TCP, TLS, databases
+  kTls,     // of the applications' own
+  kOpaque,  // TCP, databases
 };
 
 // appProtocol, where there is one, else the port's name or its part before the first '-', as Istio reads them.
 Declared declared_protocol(const ServicePortSpec& port);
-// `routed`: a VirtualService routes HTTP of this Service.
-v1::Protocol protocol_of(Declared declared, bool routed);
+// What is to be told apart at a port: routes for HTTP hold there, or some for names of TLS (or several hosts have its
+// address).
+struct Routed {
+  bool http = false;
+  bool tls = false;
+};
+v1::Protocol protocol_of(Declared declared, Routed routed);
 
 }  // namespace leat::control

@@ -3,16 +3,24 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "control/read_traffic_policy.h"
 
 namespace leat::control {
 namespace {
 
-void check_visibility(const Field& export_to) {
-  const auto items = export_to.items();
-  if (!items.empty() && std::ranges::none_of(items, [](const Field& item) { return item.text_or() == "*"; }))
-    export_to.warn("not supported yet, ignored: the rule holds for clients of all namespaces");
+void check_visibility(const Field& export_to, const std::string& own) {
+  std::vector<std::string> namespaces;
+  for (const Field& item : export_to.items()) {
+    const std::string text = item.text_or();
+    if (text == "*") return;
+    namespaces.push_back(text == "." ? own : text);
+  }
+  if (namespaces.empty()) return;
+  const bool nobody = namespaces.front() == "~";
+  export_to.warn(fmt::format("not supported, ignored: the rule holds for clients of all namespaces, not {}",
+                             nobody ? "for none" : fmt::format("of '{}' alone", fmt::join(namespaces, "', '"))));
 }
 
 void read_subset(const Field& field, DestinationRule& rule) {
@@ -22,6 +30,10 @@ void read_subset(const Field& field, DestinationRule& rule) {
   if (std::ranges::find(rule.subsets, subset.name, &SubsetSpec::name) != rule.subsets.end())
     return field["name"].error(fmt::format("a second subset '{}'; the first one counts", subset.name));
   subset.policy = read_traffic_policy(field["trafficPolicy"]);
+  if (auto& balancer = subset.policy.all.load_balancer; balancer && balancer->algorithm == v1::LB_PASSTHROUGH) {
+    field["trafficPolicy"].warn("PASSTHROUGH is for whole Services: of a subset it is ignored");
+    balancer->algorithm = v1::LB_LEAST_REQUEST;
+  }
   rule.subsets.push_back(std::move(subset));
 }
 
@@ -36,7 +48,7 @@ Object read_destination_rule(const Field& root, Meta meta) {
   rule.policy_place = {spec["trafficPolicy"].path(), spec["trafficPolicy"].line()};
   read_balancing_annotations(root["metadata"], rule.policy);
   for (const Field& item : spec["subsets"].items()) read_subset(item, rule);
-  check_visibility(spec["exportTo"]);
+  check_visibility(spec["exportTo"], rule.meta.name.ns);
   return rule;
 }
 

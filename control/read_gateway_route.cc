@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <span>
 
 #include <fmt/format.h>
@@ -16,16 +15,6 @@ namespace {
 
 constexpr std::string_view kGatewayGroup = "gateway.networking.k8s.io";
 constexpr uint32_t kMaxWeight = 1'000'000;
-
-std::optional<uint32_t> read_number(const Field& field, uint32_t least, uint32_t most) {
-  const auto text = field.text();
-  if (!text) return std::nullopt;
-  uint32_t number = 0;
-  const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), number);
-  if (status == std::errc{} && end == text->data() + text->size() && number >= least && number <= most) return number;
-  field.error(fmt::format("must be a whole number, {} to {}, not '{}'; ignored", least, most, *text));
-  return std::nullopt;
-}
 
 ObjectRef read_ref(const Field& field, const std::string& default_group, const std::string& default_kind,
                    const std::string& ns) {
@@ -210,7 +199,7 @@ void read_redirect(const Field& filter, v1::HttpRoute& actions) {
     redirect.set_port_of_request(true);
   }
   constexpr std::array<uint32_t, 5> kCodes = {301, 302, 303, 307, 308};
-  const uint32_t code = read_number(filter["statusCode"], 300, 399).value_or(302);
+  const uint32_t code = filter["statusCode"].number(300, 399).value_or(302);
   const bool known = std::ranges::find(kCodes, code) != kCodes.end();
   if (!known) filter["statusCode"].error(fmt::format("must be 301, 302, 303, 307 or 308, not {}; 302 is used", code));
   redirect.set_code(known ? code : 302);
@@ -250,7 +239,7 @@ void read_cors_filter(const Field& filter, v1::HttpRoute& actions) {
   read_tokens(filter["allowMethods"], *cors.mutable_allow_methods());
   read_tokens(filter["allowHeaders"], *cors.mutable_allow_headers());
   read_tokens(filter["exposeHeaders"], *cors.mutable_expose_headers());
-  cors.set_max_age_s(read_number(filter["maxAge"], 1, 31'536'000).value_or(5));
+  cors.set_max_age_s(filter["maxAge"].number(1, 31'536'000).value_or(5));
   cors.set_allow_credentials(filter["allowCredentials"].boolean().value_or(false));
 }
 
@@ -264,8 +253,8 @@ void refuse_rule(const Field& filter, std::string_view type, v1::HttpRoute& acti
 double read_mirror_share(const Field& mirror) {
   const Field fraction = mirror["fraction"];
   if (!fraction.present()) return mirror["percent"].present() ? read_percent(mirror["percent"]).value_or(0) : 100;
-  const double denominator = read_number(fraction["denominator"], 1, UINT32_MAX).value_or(100);
-  return std::min(100.0, 100.0 * read_number(fraction["numerator"], 0, UINT32_MAX).value_or(0) / denominator);
+  const double denominator = fraction["denominator"].number(1, UINT32_MAX).value_or(100);
+  return std::min(100.0, 100.0 * fraction["numerator"].number(0, UINT32_MAX).value_or(0) / denominator);
 }
 
 void read_filters(const Field& list, const std::string& ns, GatewayRule& rule) {
@@ -314,11 +303,11 @@ void read_times(const Field& rule, v1::HttpRoute& actions) {
   const Field retry = rule["retry"];
   if (retry.present()) {
     v1::RetryPolicy& policy = *actions.mutable_retries();
-    policy.set_attempts(read_number(retry["attempts"], 0, 100).value_or(1));
+    policy.set_attempts(retry["attempts"].number(0, 100).value_or(1));
     policy.set_backoff_ms(retry["backoff"].duration_ms().value_or(0));
     policy.add_on(v1::RETRY_CONNECT_FAILURE);
     for (const Field& code : retry["codes"].items()) {
-      if (const auto status = read_number(code, 400, 599)) policy.add_status_codes(*status);
+      if (const auto status = code.number(400, 599)) policy.add_status_codes(*status);
     }
     if (!policy.status_codes().empty()) policy.add_on(v1::RETRY_STATUS_CODES);
   }
@@ -328,7 +317,7 @@ void read_times(const Field& rule, v1::HttpRoute& actions) {
 void read_backends(const Field& list, const std::string& ns, GatewayRule& rule) {
   for (const Field& item : list.items()) {
     BackendRef backend{.to = read_ref(item, "", "Service", ns)};
-    backend.weight = read_number(item["weight"], 0, kMaxWeight).value_or(1);
+    backend.weight = item["weight"].number(0, kMaxWeight).value_or(1);
     read_backend_filters(item["filters"], backend);
     rule.backends.push_back(std::move(backend));
   }

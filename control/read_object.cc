@@ -9,6 +9,7 @@
 #include "control/read_gateway_route.h"
 #include "control/read_network_policy.h"
 #include "control/read_retries.h"
+#include "control/read_secret.h"
 #include "control/read_service_entry.h"
 #include "control/read_telemetry.h"
 #include "control/read_virtual_service.h"
@@ -40,6 +41,14 @@ bool is_tcp(const Field& protocol) { return protocol.text_or("TCP") == "TCP"; }
 
 Object read_namespace(const Field&, Meta meta) { return Namespace{std::move(meta)}; }
 Object read_node(const Field&, Meta meta) { return Node{std::move(meta)}; }
+
+// ---- RuntimeClass
+
+Object read_runtime_class(const Field& root, Meta meta) {
+  RuntimeClass runtime{.meta = std::move(meta), .handler = root["handler"].text_or()};
+  if (runtime.handler.empty()) root["handler"].fatal("missing; the object is left out");
+  return runtime;
+}
 
 // ---- Pod
 
@@ -98,6 +107,7 @@ Object read_pod(const Field& root, Meta meta) {
   const Field account = spec["serviceAccountName"].present() ? spec["serviceAccountName"] : spec["serviceAccount"];
   pod.service_account = account.name().value_or("default");
   pod.host_network = spec["hostNetwork"].boolean().value_or(false);
+  pod.runtime_class = spec["runtimeClassName"].text_or();
   for (const Field& container : spec["initContainers"].items()) read_container(container, pod);
   for (const Field& container : spec["containers"].items()) read_container(container, pod);
   std::ranges::sort(pod.probe_ports);
@@ -326,6 +336,9 @@ Object read_mesh(const Field& root, Meta meta) {
   if (spec["retries"].present()) *settings.mutable_retries() = read_retries(spec["retries"]);
   settings.set_no_reason_header(!spec["reasonHeader"].boolean().value_or(true));
   read_mesh_telemetry(spec, settings);
+  for (const Field& handler : spec["sandboxedRuntimes"].items()) {
+    if (auto text = handler.text()) mesh.sandboxed_runtimes.push_back(std::move(*text));
+  }
   if (mesh.meta.name.name != "default") {
     root["metadata"]["name"].fatal("the Mesh object must be named 'default'; this one is left out");
   }
@@ -338,6 +351,7 @@ constexpr std::string_view kIstioNetworking =
 constexpr Reader kReaders[] = {
     {Namespace::kKind, "v1", true, read_namespace},
     {Node::kKind, "v1", true, read_node},
+    {RuntimeClass::kKind, "node.k8s.io/v1", true, read_runtime_class},
     {Pod::kKind, "v1", false, read_pod},
     {NodeWorkloads::kKind, "leat.dev/v1alpha1", true, read_node_workloads},
     {Service::kKind, "v1", false, read_service},
@@ -346,6 +360,7 @@ constexpr Reader kReaders[] = {
     {VirtualService::kKind, kIstioNetworking, false, read_virtual_service},
     {DestinationRule::kKind, kIstioNetworking, false, read_destination_rule},
     {ServiceEntry::kKind, kIstioNetworking, false, read_service_entry},
+    {Secret::kKind, "v1", false, read_secret},
     {GatewayHttpRoute::kKind, "gateway.networking.k8s.io/v1 gateway.networking.k8s.io/v1beta1", false, read_http_route},
     {GatewayGrpcRoute::kKind, "gateway.networking.k8s.io/v1", false, read_grpc_route},
     {ReferenceGrant::kKind, "gateway.networking.k8s.io/v1 gateway.networking.k8s.io/v1beta1", false,

@@ -32,7 +32,7 @@ uint32_t read_attempts(const Field& field) {
   return 0;
 }
 
-constexpr std::array<std::pair<std::string_view, v1::RetryCondition>, 12> kConditions = {{
+constexpr std::array<std::pair<std::string_view, v1::RetryCondition>, 14> kConditions = {{
     {"5xx", v1::RETRY_5XX},
     {"gateway-error", v1::RETRY_GATEWAY_ERROR},
     {"reset", v1::RETRY_RESET},
@@ -40,6 +40,8 @@ constexpr std::array<std::pair<std::string_view, v1::RetryCondition>, 12> kCondi
     {"connect-failure", v1::RETRY_CONNECT_FAILURE},
     {"refused-stream", v1::RETRY_REFUSED_STREAM},
     {"retriable-4xx", v1::RETRY_RETRIABLE_4XX},
+    {"retriable-headers", v1::RETRY_RETRIABLE_HEADERS},
+    {"envoy-ratelimited", v1::RETRY_ENVOY_RATELIMITED},
     {"cancelled", v1::RETRY_GRPC_CANCELLED},
     {"deadline-exceeded", v1::RETRY_GRPC_DEADLINE_EXCEEDED},
     {"internal", v1::RETRY_GRPC_INTERNAL},

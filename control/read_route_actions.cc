@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "common/regex.h"
+#include "control/base64.h"
 #include "control/read_cors.h"
 #include "control/read_retries.h"
 #include "control/text.h"
@@ -27,16 +28,6 @@ bool is_authority(const Field& place, std::string_view text) {
     return true;
   place.error(fmt::format("must be a host with or without a port, not '{}'; ignored", text));
   return false;
-}
-
-std::optional<uint32_t> read_number(const Field& field, uint32_t least, uint32_t most) {
-  const auto text = field.text();
-  if (!text) return std::nullopt;
-  uint32_t number = 0;
-  const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), number);
-  if (status == std::errc{} && end == text->data() + text->size() && number >= least && number <= most) return number;
-  field.error(fmt::format("must be a whole number, {} to {}, not '{}'; ignored", least, most, *text));
-  return std::nullopt;
 }
 
 // ---- headers
@@ -97,7 +88,7 @@ void read_rewrite(const Field& field, v1::HttpRoute& route) {
 void read_redirect_code(const Field& field, v1::Redirect& redirect) {
   constexpr std::array<uint32_t, 5> kCodes = {301, 302, 303, 307, 308};
   redirect.set_code(301);
-  const auto code = read_number(field, 0, 999);
+  const auto code = field.number(0, 999);
   if (!code || *code == 0) return;
   if (std::ranges::find(kCodes, *code) == kCodes.end()) {
     return field.error(fmt::format("must be 301, 302, 303, 307 or 308, not {}; 301 is used", *code));
@@ -143,32 +134,9 @@ void read_redirect(const Field& field, v1::HttpRoute& route) {
 
 // ---- an answer made here
 
-int base64_value(char letter) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const size_t value = kLetters.find(letter);
-  return value == std::string_view::npos ? -1 : static_cast<int>(value);
-}
-
-std::optional<std::string> decode_base64(std::string_view text) {
-  while (text.ends_with('=')) text.remove_suffix(1);
-  std::string bytes;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char letter : text) {
-    const int value = base64_value(letter);
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<uint32_t>(value);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    bytes.push_back(static_cast<char>(bits >> count & 0xff));
-  }
-  return bytes;
-}
-
 void read_direct_response(const Field& field, v1::HttpRoute& route) {
   if (!field.present()) return;
-  const auto status = read_number(field["status"], 200, 599);
+  const auto status = field["status"].number(200, 599);
   if (!status) return field.error("has no status that can be used, so it is ignored");
   v1::DirectResponse response;
   response.set_status(*status);
@@ -212,7 +180,7 @@ void read_delay(const Field& field, v1::Fault& fault) {
 
 void read_abort(const Field& field, v1::Fault& fault) {
   if (!field.present()) return;
-  const auto status = read_number(field["httpStatus"], 200, 599);
+  const auto status = field["httpStatus"].number(200, 599);
   const auto grpc = field["grpcStatus"].text();
   const auto code = std::ranges::find(kGrpcCodes, grpc.value_or(""));
   if (!status && code == kGrpcCodes.end()) {

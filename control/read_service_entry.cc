@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "control/read_visibility.h"
 #include "control/text.h"
 
 namespace leat::control {
@@ -19,12 +20,10 @@ bool is_host(std::string_view text) {
 void read_hosts(const Field& list, ServiceEntry& entry) {
   for (const Field& item : list.items()) {
     const std::string host = lower_case(item.text_or());
-    if (host.contains('*')) {
-      item.warn("wildcards are not supported: a Service has one name; ignored");
-    } else if (is_host(host)) {
+    if (is_host(host.starts_with("*.") ? std::string_view(host).substr(2) : std::string_view(host))) {
       entry.hosts.push_back(host);
     } else {
-      item.error(fmt::format("'{}' is no host; ignored", host));
+      item.error(fmt::format("'{}' is no host, nor one that begins with '*.'; ignored", host));
     }
   }
   if (list.items().empty()) list.fatal("missing: say what the entry is for; the object is left out");
@@ -61,12 +60,18 @@ void read_endpoints(const Field& list, ServiceEntry& entry) {
   for (const Field& item : list.items()) {
     const Field address = item["address"];
     ServiceEntryEndpoint endpoint;
-    const auto ip = IpAddress::parse(address.text_or());
-    if (!ip) {
-      address.error("must be an IP address: names are not resolved; the endpoint is left out");
+    const std::string text = lower_case(address.text_or());
+    if (const auto ip = IpAddress::parse(text)) {
+      endpoint.address = *ip;
+    } else if (entry.is_resolved() && is_host(text)) {
+      endpoint.host = text;
+    } else {
+      address.error(fmt::format("must be an IP address{}, not '{}'; the endpoint is left out",
+                                entry.is_resolved() ? " or a host" : ": only with DNS are names resolved", text));
       continue;
     }
-    endpoint.address = *ip;
+    endpoint.labels = item["labels"].labels();
+    endpoint.locality = item["locality"].text_or();
     for (const auto& [name, port] : item["ports"].entries()) {
       if (const auto number = port.port()) endpoint.ports[name] = *number;
     }
@@ -84,14 +89,28 @@ void read_endpoints(const Field& list, ServiceEntry& entry) {
 Object read_service_entry(const Field& root, Meta meta) {
   ServiceEntry entry{.meta = std::move(meta)};
   const Field spec = root["spec"];
+  const Field resolution = spec["resolution"];
+  entry.place = {resolution.path(), resolution.line()};
+  entry.resolution = resolution.text_or("NONE");
+  if (entry.resolution == "DYNAMIC_DNS") {
+    resolution.error("DYNAMIC_DNS is not supported: a host is resolved once for all; NONE is taken");
+    entry.resolution = "NONE";
+  } else if (entry.resolution != "NONE" && entry.resolution != "STATIC" && !entry.is_resolved()) {
+    resolution.error(
+        fmt::format("must be NONE, STATIC, DNS or DNS_ROUND_ROBIN, not '{}'; NONE is taken", entry.resolution));
+    entry.resolution = "NONE";
+  }
   read_hosts(spec["hosts"], entry);
   read_addresses(spec["addresses"], entry);
   read_ports(spec["ports"], entry);
   read_endpoints(spec["endpoints"], entry);
   entry.workloads = spec["workloadSelector"]["labels"].labels();
-  const std::string resolution = spec["resolution"].text_or("NONE");
-  entry.place = {spec["resolution"].path(), spec["resolution"].line()};
-  entry.resolution = resolution;
+  entry.visible_to = read_visibility(spec["exportTo"], entry.meta.name.ns);
+  const std::string location = spec["location"].text_or("MESH_EXTERNAL");
+  entry.in_mesh = location == "MESH_INTERNAL";
+  if (!entry.in_mesh && location != "MESH_EXTERNAL")
+    spec["location"].error(fmt::format("must be MESH_EXTERNAL or MESH_INTERNAL, not '{}'; ignored", location));
+  for (const Field& item : spec["subjectAltNames"].items()) entry.subject_alt_names.push_back(item.text_or());
   if (entry.ports.empty()) spec["ports"].error("no port that Leat can use: the entry has no effect");
   return entry;
 }

@@ -1,6 +1,8 @@
 #include "control/read_telemetry.h"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <charconv>
 
 #include <fmt/format.h>
@@ -66,11 +68,41 @@ std::optional<std::string> read_collector(const Field& field) {
   return fmt::format("{}{}:{}{}", kScheme, host, port, path);
 }
 
+// What the proxy writes of its own may not be written twice, and no value may end its line.
+void read_collector_headers(const Field& field, v1::Tracing& out) {
+  constexpr std::array<std::string_view, 7> kOurs = {
+      "host", "content-length", "content-type", "content-encoding", "connection", "transfer-encoding", "user-agent"};
+  for (const auto& [key, value] : field.entries()) {
+    const std::string name = lower_case(std::string(key));
+    const std::string text = value.text_or();
+    const auto fits_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; };
+    const auto fits_value = [](char c) { return c == '\t' || (c >= ' ' && c < 0x7f); };
+    if (name.empty() || !std::ranges::all_of(name, fits_name) || std::ranges::find(kOurs, name) != kOurs.end()) {
+      value.error("is no header that can be added; ignored");
+      continue;
+    }
+    if (text.empty() || !std::ranges::all_of(text, fits_value)) {
+      value.error("must be printable ASCII on one line; ignored");
+      continue;
+    }
+    v1::HeaderLine& line = *out.add_headers();
+    line.set_name(name);
+    line.set_value(text);
+  }
+}
+
 void read_tracing(const Field& tracing, v1::MeshSettings& settings) {
   if (!tracing.present()) return;
   v1::Tracing& out = *settings.mutable_tracing();
   out.set_sampling_percent(read_percent(tracing["samplingPercentage"]).value_or(kDefaultSamplingPercent));
   if (auto collector = read_collector(tracing["otlp"])) out.set_otlp_endpoint(std::move(*collector));
+  read_collector_headers(tracing["headers"], out);
+  if (const Field compression = tracing["compression"]; compression.present()) {
+    const std::string word = compression.text_or();
+    if (word != "gzip" && word != "none")
+      compression.error(fmt::format("must be gzip or none, not '{}'; none is used", word));
+    out.set_gzip(word == "gzip");
+  }
 }
 
 std::string json_text(std::string_view text) {

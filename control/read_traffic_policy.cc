@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include <fmt/format.h>
+
+#include "control/read_client_tls.h"
 
 namespace leat::control {
 namespace {
@@ -13,22 +16,12 @@ constexpr uint32_t kUint32Max = 0xffffffff;
 
 // ---- values
 
-std::optional<uint32_t> read_number(const Field& field, uint32_t least, uint32_t most) {
-  const auto text = field.text();
-  if (!text) return std::nullopt;
-  uint32_t number = 0;
-  const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), number);
-  if (status == std::errc{} && end == text->data() + text->size() && number >= least && number <= most) return number;
-  field.error(fmt::format("must be a whole number of {} to {}, not '{}'; ignored", least, most, *text));
-  return std::nullopt;
-}
-
 // Istio's -1, 2147483647 and the like mean that there is no limit, which is 0 here.
 std::optional<uint32_t> read_limit(const Field& field) {
   constexpr uint32_t kNoLimit = 2'147'483'647;
   const auto text = field.text();
   if (!text || *text == "-1") return std::nullopt;
-  const auto number = read_number(field, 0, kUint32Max);
+  const auto number = field.number(0, kUint32Max);
   return number && *number < kNoLimit ? number : std::nullopt;
 }
 
@@ -57,10 +50,7 @@ std::optional<v1::LoadBalancing> read_simple(const Field& simple) {
   if (*text == "LEAST_REQUEST" || *text == "LEAST_CONN") return v1::LB_LEAST_REQUEST;
   if (*text == "ROUND_ROBIN") return v1::LB_ROUND_ROBIN;
   if (*text == "RANDOM") return v1::LB_RANDOM;
-  if (*text == "PASSTHROUGH") {
-    simple.warn("PASSTHROUGH is not supported yet; ignored");
-    return std::nullopt;
-  }
+  if (*text == "PASSTHROUGH") return v1::LB_PASSTHROUGH;
   simple.error(fmt::format("must be LEAST_REQUEST, ROUND_ROBIN, RANDOM or PASSTHROUGH, not '{}'; ignored", *text));
   return std::nullopt;
 }
@@ -111,13 +101,13 @@ std::optional<v1::ConsistentHash> read_hash(const Field& field) {
     field.error("names no httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName; ignored");
     return std::nullopt;
   }
-  auto points = read_number(field["minimumRingSize"], 1, kMostRingPoints);
-  if (const auto ring = read_number(field["ringHash"]["minimumRingSize"], 1, kMostRingPoints)) points = ring;
+  auto points = field["minimumRingSize"].number(1, kMostRingPoints);
+  if (const auto ring = field["ringHash"]["minimumRingSize"].number(1, kMostRingPoints)) points = ring;
   if (points) hash.set_table_size(*points);
   if (field["maglev"].present()) {
     hash.set_maglev(true);
     hash.clear_table_size();
-    const auto entries = read_number(field["maglev"]["tableSize"], 2, kMostMaglevEntries);
+    const auto entries = field["maglev"]["tableSize"].number(2, kMostMaglevEntries);
     if (entries && !is_prime(*entries)) {
       field["maglev"]["tableSize"].error(fmt::format("must be a prime, and {} is none; 65537 is used", *entries));
     } else if (entries) {
@@ -137,7 +127,7 @@ std::optional<v1::Warmup> read_warmup(const Field& balancer) {
   }
   v1::Warmup warmup;
   warmup.set_duration_ms(*duration);
-  warmup.set_minimum_percent(read_number(field["minimumPercent"], 0, 100).value_or(10));
+  warmup.set_minimum_percent(field["minimumPercent"].number(0, 100).value_or(10));
   warmup.set_aggression(read_fraction(field["aggression"], 1, 100).value_or(1));
   return warmup;
 }
@@ -146,7 +136,7 @@ LocalitySetting::Distribute read_distribute(const Field& entry) {
   LocalitySetting::Distribute distribute{.from = parse_locality(entry["from"].text_or())};
   uint32_t sum = 0;
   for (const auto& [to, weight] : entry["to"].entries()) {
-    const uint32_t share = read_number(weight, 0, 100).value_or(0);
+    const uint32_t share = weight.number(0, 100).value_or(0);
     sum += share;
     if (share > 0) distribute.shares.push_back({parse_locality(to), share});
   }
@@ -196,9 +186,31 @@ void read_tcp(const Field& tcp, v1::ConnectionLimits& limits) {
     const auto time = read_time_ms(field);
     return time ? std::clamp(static_cast<uint32_t>(*time / 1000), 1u, kMost) : otherwise;
   };
-  limits.set_keepalive_probes(read_number(keepalive["probes"], 1, 127).value_or(9));  // the defaults are Linux'
+  limits.set_keepalive_probes(keepalive["probes"].number(1, 127).value_or(9));  // the defaults are Linux'
   limits.set_keepalive_time_s(seconds(keepalive["time"], 7200));
   limits.set_keepalive_interval_s(seconds(keepalive["interval"], 75));
+}
+
+v1::H2Upgrade read_h2_upgrade(const Field& field) {
+  const auto text = field.text();
+  if (!text || *text == "DEFAULT") return v1::H2_UPGRADE_DEFAULT;
+  if (*text == "UPGRADE") return v1::H2_UPGRADE_UPGRADE;
+  if (*text == "DO_NOT_UPGRADE") return v1::H2_UPGRADE_DO_NOT_UPGRADE;
+  field.error(fmt::format("must be DEFAULT, UPGRADE or DO_NOT_UPGRADE, not '{}'; DEFAULT is taken", *text));
+  return v1::H2_UPGRADE_DEFAULT;
+}
+
+void read_keep_alive(const Field& field, v1::ConnectionLimits& limits) {
+  if (!field.present()) return;
+  constexpr uint64_t kAnswerMs = 20'000;  // of tunnels, too
+  const auto interval = read_time_ms(field["interval"]);
+  const auto timeout = read_time_ms(field["timeout"]);
+  if (!interval) {
+    if (!field["interval"].present()) field["interval"].error("missing; http2KeepAlive is ignored");
+    return;
+  }
+  limits.set_http2_ping_interval_ms(*interval);
+  limits.set_http2_ping_timeout_ms(timeout.value_or(kAnswerMs));
 }
 
 void read_http(const Field& http, v1::ConnectionLimits& limits) {
@@ -207,6 +219,12 @@ void read_http(const Field& http, v1::ConnectionLimits& limits) {
   limits.set_max_requests_per_connection(read_limit(http["maxRequestsPerConnection"]).value_or(0));
   limits.set_max_retries(read_limit(http["maxRetries"]).value_or(0));
   limits.set_http_idle_timeout_ms(http["idleTimeout"].duration_ms().value_or(0));
+  limits.set_max_concurrent_streams(read_limit(http["maxConcurrentStreams"]).value_or(0));
+  limits.set_h2_upgrade(read_h2_upgrade(http["h2UpgradePolicy"]));
+  limits.set_use_client_protocol(http["useClientProtocol"].boolean().value_or(false));
+  if (limits.use_client_protocol() && limits.h2_upgrade() != v1::H2_UPGRADE_DEFAULT)
+    http["h2UpgradePolicy"].warn("has no effect beside useClientProtocol");
+  read_keep_alive(http["http2KeepAlive"], limits);
 }
 
 std::optional<v1::ConnectionLimits> read_connection_pool(const Field& field) {
@@ -223,7 +241,7 @@ std::optional<v1::OutlierDetection> read_outliers(const Field& field) {
   if (!field.present()) return std::nullopt;
   constexpr uint64_t kMaxEjectionMs = 300'000;  // Envoy's, or the base time where that is longer
   v1::OutlierDetection outliers;
-  const auto consecutive = [&](const char* name) { return read_number(field[name], 0, kUint32Max); };
+  const auto consecutive = [&](const char* name) { return field[name].number(0, kUint32Max); };
   outliers.set_consecutive_5xx(consecutive("consecutive5xxErrors").value_or(5));
   if (field["consecutiveErrors"].present() && !field["consecutive5xxErrors"].present())
     outliers.set_consecutive_5xx(consecutive("consecutiveErrors").value_or(5));
@@ -233,34 +251,23 @@ std::optional<v1::OutlierDetection> read_outliers(const Field& field) {
   outliers.set_interval_ms(read_time_ms(field["interval"]).value_or(10'000));
   outliers.set_base_ejection_ms(read_time_ms(field["baseEjectionTime"]).value_or(30'000));
   outliers.set_max_ejection_ms(std::max(outliers.base_ejection_ms(), kMaxEjectionMs));
-  outliers.set_max_ejection_percent(read_number(field["maxEjectionPercent"], 0, 100).value_or(10));
-  outliers.set_min_health_percent(read_number(field["minHealthPercent"], 0, 100).value_or(0));
+  outliers.set_max_ejection_percent(field["maxEjectionPercent"].number(0, 100).value_or(10));
+  outliers.set_min_health_percent(field["minHealthPercent"].number(0, 100).value_or(0));
+  std::set<uint32_t> codes;
+  for (const Field& item : field["outlierDetectionHttpErrorCodes"].items()) {
+    if (const auto code = item.number(100, 599)) codes.insert(*code);
+  }
+  outliers.mutable_error_codes()->Assign(codes.begin(), codes.end());
   return outliers;
 }
 
-// ---- tls, retryBudget
-
-std::optional<v1::UpstreamTls> read_tls(const Field& field) {
-  const auto mode = field["mode"].text();
-  if (!mode) return std::nullopt;
-  if (*mode == "DISABLE") return v1::UPSTREAM_TLS_DISABLE;
-  if (*mode == "ISTIO_MUTUAL") return v1::UPSTREAM_TLS_MUTUAL;
-  if (*mode == "SIMPLE" || *mode == "MUTUAL") {
-    field["mode"].error(
-        fmt::format("{} is not supported: the proxy starts no TLS of its own towards servers; ignored, "
-                    "so the mode is as if none were given",
-                    *mode));
-  } else {
-    field["mode"].error(fmt::format("must be DISABLE, SIMPLE, MUTUAL or ISTIO_MUTUAL, not '{}'; ignored", *mode));
-  }
-  return std::nullopt;
-}
+// ---- retryBudget
 
 std::optional<v1::RetryBudget> read_retry_budget(const Field& field) {
   if (!field.present()) return std::nullopt;
   v1::RetryBudget budget;
   budget.set_percent(read_fraction(field["percent"], 0, 100).value_or(20));
-  budget.set_min_concurrency(read_number(field["minRetryConcurrency"], 0, kUint32Max).value_or(3));
+  budget.set_min_concurrency(field["minRetryConcurrency"].number(0, kUint32Max).value_or(3));
   budget.set_interval_ms(field["budgetInterval"].duration_ms().value_or(0));
   return budget;
 }
@@ -269,7 +276,7 @@ PolicySections read_sections(const Field& policy) {
   return {.load_balancer = read_load_balancer(policy["loadBalancer"]),
           .limits = read_connection_pool(policy["connectionPool"]),
           .outliers = read_outliers(policy["outlierDetection"]),
-          .tls = read_tls(policy["tls"]),
+          .tls = read_client_tls(policy["tls"]),
           .retry_budget = read_retry_budget(policy["retryBudget"])};
 }
 
@@ -308,7 +315,7 @@ void read_balancing_annotations(const Field& metadata, TrafficPolicySpec& policy
       if (!policy.all.load_balancer) policy.all.load_balancer.emplace();
       policy.all.load_balancer->algorithm = *algorithm;
     } else if (name == kHashBalanceAnnotation) {
-      const auto percent = read_number(field, 100, 10'000);
+      const auto percent = field.number(100, 10'000);
       if (!percent) continue;
       if (policy.all.load_balancer && policy.all.load_balancer->hash) {
         policy.all.load_balancer->hash->set_balance_percent(*percent);

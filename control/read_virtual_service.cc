@@ -2,20 +2,21 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <span>
 
 #include <fmt/format.h>
 
+#include "control/read_connection_routes.h"
+#include "control/read_destinations.h"
 #include "control/read_route_actions.h"
 #include "control/read_text_match.h"
+#include "control/read_visibility.h"
 #include "control/text.h"
 
 namespace leat::control {
 namespace {
 
 constexpr std::string_view kMeshGateway = "mesh";
-constexpr uint32_t kMaxWeight = 1'000'000;
 
 bool names_mesh(const std::vector<Field>& gateways) {
   return std::ranges::any_of(gateways, [](const Field& gateway) { return gateway.text_or() == kMeshGateway; });
@@ -103,46 +104,6 @@ bool read_matches(const Field& field, HttpRoute& route) {
 
 // ---- route
 
-std::optional<uint32_t> read_weight(const Field& field) {
-  const auto text = field.text();
-  if (!text) return std::nullopt;
-  uint32_t weight = 0;
-  const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), weight);
-  if (status == std::errc{} && end == text->data() + text->size() && weight <= kMaxWeight) return weight;
-  field.error(fmt::format("must be a whole number, 0 to {}, not '{}'; 0 is taken", kMaxWeight, *text));
-  return 0;
-}
-
-// Turns what is written into shares of which one at least is not 0.
-void settle_weights(const Field& list, const std::vector<Field>& items,
-                    const std::vector<std::optional<uint32_t>>& weights, HttpRoute& route) {
-  if (route.destinations.size() == 1) {
-    if (weights[0] == 0u) items[0]["weight"].warn("a single destination gets all requests, whatever its weight");
-    route.destinations[0].weight = 1;
-    return;
-  }
-  uint64_t sum = 0;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    route.destinations[i].weight = weights[i].value_or(0);
-    sum += route.destinations[i].weight;
-  }
-  if (sum == 0) {
-    list.error("the weights sum to 0; all destinations get the same share");
-    for (RouteDestination& destination : route.destinations) destination.weight = 1;
-    return;
-  }
-  for (size_t i = 0; i < weights.size(); ++i) {
-    if (!weights[i]) items[i].warn("has no weight and others have one: it gets no request");
-  }
-}
-
-RouteDestination read_destination(const Field& destination) {
-  return {.host = destination["host"].text_or(),
-          .subset = destination["subset"].text_or(),
-          .port = destination["port"]["number"].port().value_or(0),
-          .place = {destination.path(), destination.line()}};
-}
-
 void read_mirror(const Field& destination, double percent, HttpRoute& route) {
   if (destination["host"].text_or().empty()) return destination["host"].error("missing: nothing is mirrored");
   if (percent > 0) route.mirrors.push_back({read_destination(destination), percent});
@@ -165,22 +126,6 @@ void read_mirrors(const Field& entry, HttpRoute& route) {
   }
 }
 
-bool read_destinations(const Field& list, HttpRoute& route) {
-  const auto items = list.items();
-  std::vector<std::optional<uint32_t>> weights;
-  for (const Field& item : items) {
-    const Field destination = item["destination"];
-    if (destination["host"].text_or().empty())
-      destination["host"].error("missing: the requests that come here are answered with 503");
-    route.destinations.push_back(read_destination(destination));
-    read_header_edits(item["headers"], route.destinations.back().headers);
-    weights.push_back(read_weight(item["weight"]));
-  }
-  if (items.empty()) return false;
-  settle_weights(list, items, weights, route);
-  return true;
-}
-
 void read_http_route(const Field& field, VirtualService& service) {
   HttpRoute route{.name = field["name"].text_or(), .place = {field.path(), field.line()}};
   if (!read_matches(field["match"], route)) return;
@@ -194,10 +139,26 @@ void read_http_route(const Field& field, VirtualService& service) {
     route.delegate = Name{delegate["namespace"].name().value_or(service.meta.name.ns), delegate["name"].text_or()};
   } else if (route.actions.answer_case() != v1::HttpRoute::ANSWER_NOT_SET) {
     if (field["route"].present()) field["route"].error("no request comes here: the entry answers by itself");
-  } else if (!read_destinations(field["route"], route)) {
+  } else if (!read_destinations(field["route"], "the requests that come here are answered with 503",
+                                route.destinations)) {
     return field.error("has no route that leads anywhere, so it is left out: the next entry that matches holds");
   }
   service.http.push_back(std::move(route));
+}
+
+// ---- what no field of Istio's says
+
+// Istio has no field for hedging, so that it stands beside the routes, for all of them.
+void read_hedging(const Field& metadata, VirtualService& service) {
+  constexpr std::string_view kHedgeAnnotation = "leat.dev/hedge-after";
+  for (const auto& [name, field] : metadata["annotations"].entries()) {
+    if (name != kHedgeAnnotation) continue;
+    const auto after = field.duration_ms();
+    if (!after) return;
+    if (*after == 0) return field.error("must be longer than 0; no request is hedged");
+    for (HttpRoute& route : service.http) route.actions.set_hedge_after_ms(*after);
+    if (service.http.empty()) field.warn("has no effect: spec.http has no routes");
+  }
 }
 
 // ---- spec
@@ -212,25 +173,6 @@ void read_gateways(const Field& field, VirtualService& service) {
   }
 }
 
-void read_visibility(const Field& field, VirtualService& service) {
-  const auto items = field.items();
-  if (items.empty()) return;
-  std::vector<std::string> namespaces;
-  for (const Field& item : items) {
-    const std::string text = item.text_or();
-    if (text == "*") return;
-    if (text == ".") {
-      namespaces.push_back(service.meta.name.ns);
-    } else if (auto name = item.name()) {
-      namespaces.push_back(std::move(*name));
-    }
-  }
-  std::ranges::sort(namespaces);
-  const auto repeated = std::ranges::unique(namespaces);
-  namespaces.erase(repeated.begin(), repeated.end());
-  service.visible_to = std::move(namespaces);
-}
-
 }  // namespace
 
 Object read_virtual_service(const Field& root, Meta meta) {
@@ -240,10 +182,14 @@ Object read_virtual_service(const Field& root, Meta meta) {
   if (service.hosts.empty() && spec["http"].items().empty())
     spec["hosts"].fatal("missing: say whose requests are routed; the object is left out");
   read_gateways(spec["gateways"], service);
-  read_visibility(spec["exportTo"], service);
+  service.visible_to = read_visibility(spec["exportTo"], service.meta.name.ns);
   for (const Field& item : spec["http"].items()) read_http_route(item, service);
-  if (service.http.empty() && spec["http"].present() && service.in_mesh)
-    spec["http"].error("no entry of it can be used; the object has no effect");
+  read_hedging(root["metadata"], service);
+  read_connection_routes(spec, service);
+  for (const char* list : {"http", "tls", "tcp"}) {
+    if (!service.routes_anything() && spec[list].present() && service.in_mesh)
+      spec[list].error("no entry of it can be used; the object has no effect");
+  }
   return service;
 }
 

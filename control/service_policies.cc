@@ -1,19 +1,28 @@
 #include "control/service_policies.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
+#include "control/hosts.h"
 #include "control/read_traffic_policy.h"
+#include "control/tls_secrets.h"
 
 namespace leat::control {
 namespace {
 
 class Policies {
  public:
-  Policies(const Service& service, const ServiceEndpoints& endpoints, const Places& places, v1::Service& model,
-           Findings& findings)
-      : service_(service), endpoints_(endpoints), places_(places), model_(model), findings_(findings) {
+  Policies(const Service& service, const DestinationRule* rule, const View& objects, const ServiceEndpoints& endpoints,
+           const Places& places, v1::Service& model, Findings& findings)
+      : service_(service),
+        rule_(rule),
+        objects_(objects),
+        endpoints_(endpoints),
+        places_(places),
+        model_(model),
+        findings_(findings) {
     if (const auto annotation = service.meta.annotations.find(kBalancingAnnotation);
         annotation != service.meta.annotations.end())
       read_annotation(annotation->second);
@@ -42,10 +51,12 @@ class Policies {
         fmt::format("must be least-request, round-robin, random or peak-ewma, not '{}'; least-request is used", text)));
   }
 
-  [[nodiscard]] v1::TrafficPolicy compile(const PolicySections& sections) const {
+  [[nodiscard]] v1::TrafficPolicy compile(const PolicySections& sections) {
     v1::TrafficPolicy policy;
     const auto& balancer = sections.load_balancer;
-    if (balancer) {
+    if (service_.as_asked || (balancer && balancer->algorithm == v1::LB_PASSTHROUGH)) {
+      policy.set_load_balancing(v1::LB_PASSTHROUGH);  // there is nothing to choose
+    } else if (balancer) {
       if (balancer->hash) *policy.mutable_hash() = *balancer->hash;
       if (!balancer->hash) policy.set_load_balancing(balancer->algorithm);
       if (balancer->warmup) *policy.mutable_warmup() = *balancer->warmup;
@@ -54,11 +65,13 @@ class Policies {
     } else {
       policy.set_load_balancing(algorithm_);
     }
-    if (Groups groups = groups_of(sections)) *policy.mutable_groups() = std::move(*groups);
+    Groups groups = policy.load_balancing() == v1::LB_PASSTHROUGH ? std::nullopt : groups_of(sections);
+    if (groups) *policy.mutable_groups() = std::move(*groups);
     if (sections.outliers) *policy.mutable_outliers() = *sections.outliers;
     if (sections.limits && sections.limits->ByteSizeLong() > 0) *policy.mutable_limits() = *sections.limits;
     if (sections.retry_budget) *policy.mutable_retry_budget() = *sections.retry_budget;
-    policy.set_tls(sections.tls.value_or(v1::UPSTREAM_TLS_AUTO));
+    if (sections.tls) policy.set_tls(sections.tls->mode);
+    if (policy.tls() == v1::UPSTREAM_TLS_ORIGINATE) *policy.mutable_origination() = origination(*sections.tls);
     return policy;
   }
 
@@ -72,13 +85,57 @@ class Policies {
     return groups_by_hints(endpoints_, places_);
   }
 
+  // A name that the server proves, and the credentials, under their own key.
+  [[nodiscard]] v1::TlsOrigination origination(const ClientTls& tls) {
+    v1::TlsOrigination made = tls.origination;
+    const std::string& name = service_.meta.name.name;
+    if (made.sni().empty() && !name.starts_with('*'))
+      made.set_sni(service_.external ? name : full_host(service_.meta.name));
+    if (made.subject_alt_names().empty())
+      made.mutable_subject_alt_names()->Assign(service_.subject_alt_names.begin(), service_.subject_alt_names.end());
+    if (made.sni().empty() && made.subject_alt_names().empty() && !made.skip_verify())
+      complain(".tls.sni", fmt::format("missing: '{}' is no name that a server could prove; connections fail until it "
+                                       "is there",
+                                       name));
+    if (tls.mutual && made.secret().empty() && (made.certificate_file().empty() || made.key_file().empty())) {
+      made.set_secret("client certificate");  // named where it was read; there is none of this key
+      return made;
+    }
+    if (made.secret().empty()) {
+      std::vector<std::string> problems;
+      made.set_secret(secret_of_files(objects_, made, problems).key());
+      for (const std::string& problem : problems) complain(".tls", problem + "; connections fail until it is read");
+      return made;
+    }
+    const Name secret_name{rule_->meta.name.ns, made.secret()};
+    const auto* secret = objects_.find<Secret>(secret_name);
+    made.set_secret(secret != nullptr ? key_of(*secret) : describe(Secret::kKind, secret_name));
+    if (secret == nullptr) {
+      complain(".tls.credentialName",
+               "there is no Secret of this name in the rule's namespace; connections fail until "
+               "there is");
+    } else if (tls.mutual && (secret->pem.certificate().empty() || secret->pem.private_key().empty())) {
+      complain(".tls.credentialName", "the Secret has no tls.crt and tls.key; connections fail until it has");
+    }
+    return made;
+  }
+
+  // Once, though several ports have the policy.
+  void complain(std::string_view below, const std::string& message) {
+    if (!told_.insert(message).second) return;
+    findings_.push_back(finding_at(Severity::kError, *rule_, rule_->policy_place, below, message));
+  }
+
   const Service& service_;
+  const DestinationRule* rule_;
+  const View& objects_;
   const ServiceEndpoints& endpoints_;
   const Places& places_;
   v1::Service& model_;
   Findings& findings_;
   v1::LoadBalancing algorithm_ = v1::LB_LEAST_REQUEST;
   std::vector<std::string> serialized_;
+  std::set<std::string> told_;
 };
 
 void check_ports(const Service& service, const DestinationRule& rule, const TrafficPolicySpec& policy,
@@ -107,7 +164,7 @@ void check_rule(const Service& service, const DestinationRule& rule, const Servi
       break;
     }
   }
-  if (rule.policy.all.tls != v1::UPSTREAM_TLS_MUTUAL) return;
+  if (!rule.policy.all.tls || rule.policy.all.tls->mode != v1::UPSTREAM_TLS_MUTUAL) return;
   const auto outside = std::ranges::find_if(endpoints, [](const auto& entry) {
     return entry.second.ready && (entry.second.pod == nullptr || !entry.second.pod->captured);
   });
@@ -120,11 +177,11 @@ void check_rule(const Service& service, const DestinationRule& rule, const Servi
 
 }  // namespace
 
-void add_policies(const Service& service, const DestinationRule* rule, const ServiceEndpoints& endpoints,
-                  const Places& places, v1::Service& model, Findings& findings) {
+void add_policies(const Service& service, const DestinationRule* rule, const View& objects,
+                  const ServiceEndpoints& endpoints, const Places& places, v1::Service& model, Findings& findings) {
   static const TrafficPolicySpec kNothing;
   const TrafficPolicySpec& all = rule != nullptr ? rule->policy : kNothing;
-  Policies policies(service, endpoints, places, model, findings);
+  Policies policies(service, rule, objects, endpoints, places, model, findings);
   for (v1::ServicePort& port : *model.mutable_ports())
     port.set_policy(policies.index_of(merge(all, nullptr, static_cast<uint16_t>(port.port()))));
   if (rule == nullptr) return;
@@ -144,7 +201,8 @@ bool needs_proxy(const v1::TrafficPolicy& policy) {
                                   limits.idle_timeout_ms() > 0 || limits.max_connection_duration_ms() > 0 ||
                                   limits.keepalive_time_s() > 0;
   return policy.has_hash() || policy.has_groups() || policy.has_outliers() || policy.has_warmup() ||
-         limits_connections || policy.load_balancing() == v1::LB_PEAK_EWMA;
+         limits_connections || policy.load_balancing() == v1::LB_PEAK_EWMA ||
+         policy.tls() == v1::UPSTREAM_TLS_ORIGINATE;
 }
 
 }  // namespace leat::control

@@ -5,14 +5,15 @@
 #include "control/findings.h"
 #include "control/locality.h"
 #include "control/objects.h"
+#include "control/reads.h"
 #include "leat.pb.h"
 
 namespace leat::control {
 
 // Writes Service.policies and who has which into `model`, whose ports, endpoints (those of `endpoints`, in that order)
 // and subsets are there. `rule` may be null.
-void add_policies(const Service& service, const DestinationRule* rule, const ServiceEndpoints& endpoints,
-                  const Places& places, v1::Service& model, Findings& findings);
+void add_policies(const Service& service, const DestinationRule* rule, const View& objects,
+                  const ServiceEndpoints& endpoints, const Places& places, v1::Service& model, Findings& findings);
 
 // Whether connections under the policy have to pass the proxy: the kernel chooses at random, and knows neither limits
 // nor localities.

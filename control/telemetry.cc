@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "control/check_selectors.h"
+
 namespace leat::control {
 namespace {
 
@@ -26,14 +28,14 @@ void overlay(const Telemetry* policy, v1::Telemetry& out) {
 
 }  // namespace
 
-TelemetryPolicies::TelemetryPolicies(const ObjectSet& objects, const std::string& root_namespace, Findings& findings) {
+TelemetryPolicies::TelemetryPolicies(const View& objects, const std::string& root_namespace, Findings& findings) {
   std::vector<const Telemetry*> policies;
   for (const auto& [name, policy] : objects.all<Telemetry>()) policies.push_back(&policy);
   std::ranges::sort(policies, [](const auto* left, const auto* right) { return is_older(left->meta, right->meta); });
   for (const Telemetry* policy : policies) {
     const std::string& ns = policy->meta.name.ns;
     if (!policy->selector.empty()) {
-      workload_policies_[ns].push_back({.policy = policy});
+      workload_policies_[ns].push_back(policy);
       continue;
     }
     const auto [winner, first] = namespace_policies_.emplace(ns, policy);
@@ -44,39 +46,22 @@ TelemetryPolicies::TelemetryPolicies(const ObjectSet& objects, const std::string
   if (mesh_wide != namespace_policies_.end()) mesh_policy_ = mesh_wide->second;
 }
 
-std::optional<v1::Telemetry> TelemetryPolicies::for_pod(const Pod& pod, Findings& findings) {
+std::optional<v1::Telemetry> TelemetryPolicies::for_pod(const Pod& pod) const {
   const auto of_namespace = namespace_policies_.find(pod.meta.name.ns);
   const Telemetry* space = of_namespace == namespace_policies_.end() ? nullptr : of_namespace->second;
-  const Telemetry* workload = workload_policy(pod, findings);
+  const auto candidates = workload_policies_.find(pod.meta.name.ns);
+  const Telemetry* workload = candidates == workload_policies_.end() ? nullptr : policy_for(pod, candidates->second);
   if (mesh_policy_ == nullptr && space == nullptr && workload == nullptr) return std::nullopt;
   v1::Telemetry out;
   for (const Telemetry* policy : {mesh_policy_, space, workload}) overlay(policy, out);
   return out;
 }
 
-const Telemetry* TelemetryPolicies::workload_policy(const Pod& pod, Findings& findings) {
-  const auto candidates = workload_policies_.find(pod.meta.name.ns);
-  if (candidates == workload_policies_.end()) return nullptr;
-  const Telemetry* winner = nullptr;
-  for (WorkloadPolicy& candidate : candidates->second) {
-    if (!selects(candidate.policy->selector, pod.meta.labels)) continue;
-    candidate.used = true;
-    if (winner == nullptr) {
-      winner = candidate.policy;
-    } else if (!std::exchange(candidate.conflict_named, true)) {
-      findings.push_back(loses_to(*candidate.policy, *winner, describe(Pod::kKind, pod.meta.name)));
-    }
-  }
-  return winner;
-}
-
-void TelemetryPolicies::report_unused(Findings& findings) const {
-  for (const auto& [ns, policies] : workload_policies_) {
-    for (const WorkloadPolicy& candidate : policies) {
-      if (!candidate.used)
-        findings.push_back(finding_on(Severity::kWarning, *candidate.policy, "spec.selector", "selects no pod"));
-    }
-  }
+Findings TelemetryPolicies::check(const std::string& ns, const PodTable& pods) const {
+  Findings findings;
+  const auto policies = workload_policies_.find(ns);
+  if (policies != workload_policies_.end()) check_selectors(ns, policies->second, pods, loses_to, findings);
+  return findings;
 }
 
 }  // namespace leat::control

@@ -9,6 +9,8 @@
 
 #include "control/findings.h"
 #include "control/objects.h"
+#include "control/pods.h"
+#include "control/reads.h"
 
 namespace leat::control {
 
@@ -16,24 +18,18 @@ class TelemetryPolicies {
  public:
   // Where several objects of one width hold for the same, the oldest wins, then the first by name; the others are
   // findings.
-  TelemetryPolicies(const ObjectSet& objects, const std::string& root_namespace, Findings& findings);
+  TelemetryPolicies(const View& objects, const std::string& root_namespace, Findings& findings);
 
-  // Nothing: no object says anything for it. A second object with a selector for one pod is a finding on it.
-  std::optional<v1::Telemetry> for_pod(const Pod& pod, Findings& findings);
-  // Call after all pods: selectors that matched none.
-  void report_unused(Findings& findings) const;
+  // Nothing: no object says anything for it.
+  [[nodiscard]] std::optional<v1::Telemetry> for_pod(const Pod& pod) const;
+  // Findings on the objects with a selector: those that no pod has, and those that come second for one.
+  [[nodiscard]] Findings check(const std::string& ns, const PodTable& pods) const;
+  [[nodiscard]] const auto& with_selectors() const { return workload_policies_; }
 
  private:
-  struct WorkloadPolicy {
-    const Telemetry* policy = nullptr;
-    bool used = false;
-    bool conflict_named = false;
-  };
-  const Telemetry* workload_policy(const Pod& pod, Findings& findings);
-
   const Telemetry* mesh_policy_ = nullptr;
   std::map<std::string, const Telemetry*> namespace_policies_;
-  std::map<std::string, std::vector<WorkloadPolicy>> workload_policies_;  // by namespace, the oldest first
+  std::map<std::string, std::vector<const Telemetry*>> workload_policies_;  // by namespace, the oldest first
 };
 
 }  // namespace leat::control

@@ -47,12 +47,19 @@ struct LoadBalancer {
   std::optional<v1::Warmup> warmup;
 };
 
+// How endpoints are dialled.
+struct ClientTls {
+  v1::UpstreamTls mode = v1::UPSTREAM_TLS_AUTO;
+  bool mutual = false;             // of TLS that we start
+  v1::TlsOrigination origination;  // `secret` as it is written: a name in the rule's namespace
+};
+
 // The sections of a trafficPolicy. One that is given stands as a whole, one that is absent is inherited.
 struct PolicySections {
   std::optional<LoadBalancer> load_balancer;
   std::optional<v1::ConnectionLimits> limits;
   std::optional<v1::OutlierDetection> outliers;
-  std::optional<v1::UpstreamTls> tls;
+  std::optional<ClientTls> tls;
   std::optional<v1::RetryBudget> retry_budget;
 };
 

@@ -90,6 +90,14 @@ void Certificates::put_in_force(const Account& account, Entry& entry) {
   if (!trust_) return failed(account, entry, "no roots have come from the agent yet");
   auto credentials = tls::Credentials::make(*entry.key, entry.chain_der, trust_);
   if (!credentials) return failed(account, entry, credentials.error().message);
+  // A CA that does not take the agent for one signs for the agent itself.
+  const SpiffeId& own = (*credentials)->own().identity;
+  if (own.ns != account.first || own.service_account != account.second)
+    return failed(
+        account, entry,
+        fmt::format(
+            "the CA signed {}, which nobody asked for: does it trust the agent's service account to ask for others?",
+            own.text()));
   entry.credentials = std::move(*credentials);
   entry.failures = 0;
   const auto left = std::chrono::duration_cast<milliseconds>(from_unix(entry.credentials->own().not_after_unix) -
@@ -107,8 +115,11 @@ void Certificates::failed(const Account& account, Entry& entry, std::string why)
   entry.request = 0;
   entry.last_error = std::move(why);
   entry.last_error_at = system_clock::now();
-  const milliseconds backoff = milliseconds(limits::kSignRetry) * (1u << std::min(entry.failures++, 6u));
-  schedule(account, entry, jittered(backoff));
+  constexpr uint32_t kLongest = 300;
+  const milliseconds backoff =
+      milliseconds(limits::kSignRetry) * std::min(1u << std::min(entry.failures++, 10u), kLongest);
+  // From half of it on: nodes that lost the CA together do not come back together.
+  schedule(account, entry, backoff * static_cast<int64_t>(500 + random_() % 501) / 1000);
 }
 
 void Certificates::schedule(const Account& account, Entry& entry, milliseconds delay) {

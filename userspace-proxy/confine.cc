@@ -36,6 +36,9 @@ constexpr std::array kAllowed = {
     "restart_syscall",
     // memory (mmap and mprotect are below)
     "brk", "munmap", "mremap", "madvise",
+    // what a thread does first: one that was made before the filter may begin behind it, and glibc ends a process in
+    // which it can't
+    "rseq", "set_robust_list",
     // the process itself
     "getrandom", "getpid", "gettid", "getrusage", "getcpu", "sched_getaffinity", "fstat", "rt_sigaction",
     "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "exit", "exit_group"};

@@ -1,11 +1,11 @@
 #include "userspace-proxy/control_client.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 
 #include "common/log.h"
-#include "userspace-proxy/limits.h"
 
 namespace leat::proxy {
 namespace {
@@ -136,6 +136,8 @@ void ControlClient::say_hello() {
 void ControlClient::on_disconnect(const Error& why) {
   log::warn("the agent is gone ({}); the last model stays in force", why.message);
   connection_.reset();
+  answer_reports();
+  if (ending_) disarm_and_leave();
   if (!leaving_) options_.reconnect();
 }
 
@@ -174,6 +176,8 @@ void ControlClient::on_message(ReceivedMessage received) {
       return on(message.stats_query());
     case v1::ToProxy::kTapQuery:
       return on(message.tap_query());
+    case v1::ToProxy::kAgentCounters:
+      return on(*message.mutable_agent_counters());
     case v1::ToProxy::KIND_NOT_SET:
       return log::warn("a message from the agent is of a kind that this version does not know; skipped");
   }
@@ -186,6 +190,7 @@ void ControlClient::on(const v1::Lease& lease) {
     return log::warn("the agent grants lease {}, older than {}; skipped", lease.epoch(), lease_epoch_);
   const bool renewed = lease.epoch() == std::exchange(lease_epoch_, lease.epoch());
   if (leaving_) return confirm_revoked();  // granted before the agent knew
+  state_ = State::kReady;
   if (!renewed) log::info("armed: lease {}", lease.epoch());
   for (WorkerThread* worker : workers_) worker->post([](Worker& w) { w.arm(); });
 }
@@ -196,13 +201,23 @@ void ControlClient::on(const v1::Revoke& revoke) {
   confirm_revoked();
 }
 
+// Who is replaced by a rollout was revoked before. Otherwise Leat is uninstalled, and its agent first lets the pods go;
+// or this proxy alone was told, and the next one is on its way: meanwhile connections would wait, and fail.
 void ControlClient::shut_down() {
+  if (leaving_ || std::exchange(ending_, true)) return;
+  if (state_ == State::kReady && connection_ && options_.successor_wait.count() > 0) {
+    log::info("told to end: serves until another proxy does, {} ms at most", options_.successor_wait.count());
+    loop_.after(options_.successor_wait, [this] { disarm_and_leave(); });
+    return;
+  }
   log::info("told to end: no new connections, draining");
   disarm_and_leave();
 }
 
 void ControlClient::disarm_and_leave() {
   if (std::exchange(leaving_, true)) return;
+  state_ = State::kLeaving;
+  options_.counters->stop_serving();
   listeners_.clear();
   on_all_workers_until([](Worker& worker, std::function<void()> done) { worker.disarm(std::move(done)); },
                        [this] {
@@ -251,6 +266,7 @@ void ControlClient::install(MeshRef mesh, uint64_t generation, const std::vector
   for (const std::string& problem : problems) log::warn("model generation {}: {}; left out", generation, problem);
   mesh_ = std::move(mesh);
   generation_ = generation;
+  if (state_ == State::kNoModel) state_ = State::kNoLease;
   certificates_.want(mesh_->local_service_accounts(), mesh_->settings().trust_domain());
   on_all_workers([mesh = mesh_](Worker& worker) { worker.set_mesh(mesh); },
                  [this, generation] {
@@ -461,27 +477,97 @@ void ControlClient::on(const v1::TapQuery& query) {
 }
 
 void ControlClient::on(const v1::StatsQuery& query) {
-  auto counters = std::make_shared<std::vector<std::vector<v1::Counter>>>(workers_.size());
-  const auto done = when_all(workers_.size(), [this, request = query.request(), counters] {
-    mailbox_.post([this, request, counters] {
-      v1::ToAgent message;
-      v1::StatsReply* reply = message.mutable_stats_reply();
-      reply->set_request(request);
-      for (auto& part : *counters) {
-        for (v1::Counter& counter : part) reply->add_counters()->Swap(&counter);
-      }
-      std::vector<v1::Certificate> certificates;
-      certificates_.report(&certificates);
-      for (v1::Certificate& certificate : certificates) reply->add_certificates()->Swap(&certificate);
-      send(message);
-    });
+  auto message = std::make_shared<v1::ToAgent>();
+  v1::StatsReply* reply = message->mutable_stats_reply();
+  reply->set_request(query.request());
+  std::vector<v1::Certificate> certificates;
+  certificates_.report(&certificates);
+  for (v1::Certificate& certificate : certificates) reply->add_certificates()->Swap(&certificate);
+  options_.counters->gather(
+      mesh_, [reply](v1::Counter counter) { reply->add_counters()->Swap(&counter); },
+      [this, message] { mailbox_.post([this, message] { send(*message); }); });
+}
+
+// ---- scrapes
+
+void ControlClient::report(std::function<void(std::shared_ptr<scrape::ControlReport>)> done) {
+  mailbox_.post([this, done = std::move(done)] {
+    reports_.push_back(done);
+    if (reports_.size() == 1) ask_agents_counters();
   });
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    workers_[i]->post([counters, done, i](Worker& worker) {
-      worker.report(&(*counters)[i]);
-      done();
-    });
+}
+
+void ControlClient::ask_agents_counters() {
+  if (!connection_) return answer_reports();
+  reports_timer_ = loop_.after(limits::kAgentCountersTime, [this] { answer_reports(); });
+  v1::ToAgent message;
+  message.mutable_counters_request()->set_request(++counters_request_);
+  send(message);
+}
+
+void ControlClient::on(v1::AgentCounters& answer) {
+  if (answer.request() != counters_request_) return;  // too late
+  agents_counters_.assign(std::make_move_iterator(answer.mutable_counters()->begin()),
+                          std::make_move_iterator(answer.mutable_counters()->end()));
+  agents_counters_at_ = EventLoop::Clock::now();
+  answer_reports();
+}
+
+// Without an agent with what it said last: a sum of its counters and ours must not shrink.
+void ControlClient::answer_reports() {
+  loop_.cancel(std::exchange(reports_timer_, 0));
+  for (const auto& done : std::exchange(reports_, {})) {
+    auto report = std::make_shared<scrape::ControlReport>(mesh_, agents_counters_);
+    report_own(report->counters);
+    done(std::move(report));
   }
+}
+
+void ControlClient::report_own(std::vector<v1::Counter>& out) const {
+  const auto gauge = [&](const char* name, const LabelTexts& labels, double value) {
+    out.push_back(counter_of(name, labels, value));
+    out.back().set_gauge(true);
+  };
+  gauge("leat_proxy_info", {{"version", LEAT_VERSION}, {"backend", backend_}, {"instance", options_.instance}}, 1);
+  gauge("leat_proxy_ready", {}, unready() ? 0 : 1);
+  gauge("leat_proxy_workers", {}, static_cast<double>(workers_.size()));
+  gauge("leat_proxy_lease_epoch", {}, static_cast<double>(lease_epoch_));
+  gauge("leat_proxy_model_generation", {}, static_cast<double>(generation_));
+  gauge("leat_proxy_agent_connected", {}, connection_ ? 1 : 0);
+  if (agents_counters_at_ != EventLoop::Clock::time_point{}) {
+    const std::chrono::duration<double> age = EventLoop::Clock::now() - agents_counters_at_;
+    gauge("leat_proxy_agent_counters_age_seconds", {}, age.count());
+  }
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  out.push_back(counter_of("process_cpu_seconds_total", {}, seconds(used.ru_utime) + seconds(used.ru_stime)));
+  std::vector<v1::Certificate> certificates;
+  certificates_.report(&certificates);
+  for (const v1::Certificate& each : certificates) {
+    const LabelTexts labels{{"identity", each.identity()}};
+    gauge("leat_certificate_valid", labels, each.state() == "valid" ? 1 : 0);
+    if (each.not_after_ms() == 0) continue;
+    gauge("leat_certificate_not_before_timestamp_seconds", labels, static_cast<double>(each.not_before_ms()) / 1e3);
+    gauge("leat_certificate_not_after_timestamp_seconds", labels, static_cast<double>(each.not_after_ms()) / 1e3);
+    gauge("leat_certificate_renewal_timestamp_seconds", labels, static_cast<double>(each.renew_at_ms()) / 1e3);
+  }
+}
+
+std::optional<std::string> ControlClient::unready() const {
+  switch (state_.load(std::memory_order_relaxed)) {
+    case State::kNoModel:
+      return "no model of the mesh yet: is leat-agent running on this node?";
+    case State::kNoLease:
+      return "the agent has not armed this proxy: it warms up, or another one of this node serves";
+    case State::kLeaving:
+      return "leaving: no new connections";
+    case State::kReady:
+      break;
+  }
+  return std::nullopt;
 }
 
 }  // namespace leat::proxy

@@ -80,6 +80,9 @@ inline constexpr auto kHeadTime = 15s;
 // uvicorn: 5 s), so that we close first and no request meets their end; and soon enough for a server that serves one
 // connection at a time. Fixed.
 inline constexpr auto kUpstreamIdle = 3s;
+// For how long an endpoint that was offered HTTP/2 and answered in HTTP/1.1 is not offered it again: each offer is a
+// connection, and a line in the server's log. Fixed.
+inline constexpr auto kHttp1Remembered = 10min;
 // A request that can't be sent twice goes out on a connection that was used within this time, or on a new one. Fixed.
 inline constexpr auto kUpstreamFresh = 1s;
 // Idle upstream connections of one pod to one backend, and of a worker: beyond them the oldest is closed. Fixed.
@@ -108,6 +111,10 @@ inline constexpr double kRetryShare = 0.2;
 inline constexpr uint32_t kRetriesAlways = 3;
 inline constexpr std::chrono::milliseconds kRetryWindow = 10s;
 inline constexpr std::chrono::milliseconds kRetryWindowMax = 1h;  // that may be configured
+// A gRPC reply whose status may ask for another try is held for this time after its head, and up to this size, while
+// its trailers may be under way: a server that has failed writes both at once or nearly so. Fixed.
+inline constexpr std::chrono::milliseconds kReplyHold = 10ms;
+inline constexpr size_t kHeldReplyBytes = 64 * 1024;
 // Interim responses (1xx) to one request; a server that sends more is not answered with. Fixed.
 inline constexpr uint8_t kInterimResponses = 16;
 // A draining proxy ends a client's connection when it was silent this long; others learn from their next response.
@@ -140,6 +147,21 @@ inline constexpr auto kTapTime = 5s;
 inline constexpr size_t kTappedPath = 256;
 inline constexpr int kTappedAMessage = 128;
 
+// ---- scrapes
+// Connections of scrapers and probes at once: a Prometheus or two, the kubelet, somebody's curl. Others wait in the
+// kernel's queue. Fixed.
+inline constexpr size_t kScrapers = 8;
+// From accept to the whole request, and to the last byte of the answer. Fixed.
+inline constexpr std::chrono::milliseconds kScrapeRequestTime = 5s;
+inline constexpr std::chrono::milliseconds kScrapeTime = 30s;
+// Bytes of text that are made at once: memory of a slow scraper. Fixed.
+inline constexpr size_t kScrapePiece = 64 * 1024;
+// Between two gatherings: who asks faster shares the next one. Fixed.
+inline constexpr std::chrono::milliseconds kScrapeInterval = 200ms;
+// For the agent's counters; without them the last ones count. Less than half of the shortest scrape timeout in use.
+// Fixed.
+inline constexpr std::chrono::milliseconds kAgentCountersTime = 1500ms;
+
 // ---- fairness
 // The share of the process's descriptors that one pod's connections may take, two each: a load test of one pod works
 // (8,000 connections of 20,000 descriptors), and its neighbours keep a tenth even so. Fixed.
@@ -148,7 +170,7 @@ inline constexpr uint64_t kPodShareOfDescriptorsPercent = 90;
 // ---- certificates
 // A request that the CA has not answered is given up and made again. Fixed.
 inline constexpr auto kSignTimeout = 10s;
-// First pause after a failure; doubled each time, up to 64 times, with jitter. Fixed.
+// First pause after a failure; doubled each time, up to 300 times (150 s), with jitter. Fixed.
 inline constexpr auto kSignRetry = 500ms;
 
 // ---- the agent
@@ -179,8 +201,11 @@ inline constexpr size_t kRequestShortcuts = 4 * kRequestSeries;
 // A series that no request touches is forgotten after this time: long enough for every scrape to have seen its end.
 // Fixed.
 inline constexpr auto kRequestSeriesIdle = 15min;
+// Series that a worker copies in one turn for a reader: about 60 µs. Fixed.
+inline constexpr size_t kSeriesATurn = 64;
 inline constexpr auto kRequestSeriesCheck = 1min;  // how often those are looked for
 inline constexpr auto kBeat = 1s;                  // of a worker's loop, for the supervisor
+inline constexpr auto kSuccessorWait = 5s;         // one that is told to end serves so long for want of another
 inline constexpr auto kDrainCheck = 50ms;          // how soon a drained worker is noticed
 inline constexpr auto kTrimInterval = 5s;          // unused buffers, spare sockets, idle tunnels
 

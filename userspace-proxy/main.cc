@@ -46,6 +46,7 @@ int run(int argc, char** argv) {
   ProxyOptions options;
   std::string backend = "auto";
   std::string user;
+  std::string metrics;
   std::string level = "info";
   CLI::App app("leat-proxy carries the connections of this node's mesh");
   app.add_option("--agent", options.agent, "the agent's socket, STATE/proxy.sock")->required();
@@ -55,6 +56,8 @@ int run(int argc, char** argv) {
   app.add_option("--backend", backend, "auto: io_uring where the node allows it, else epoll")
       ->check(CLI::IsMember({"auto", "io_uring", "epoll"}))
       ->capture_default_str();
+  app.add_option("--metrics", metrics,
+                 "where metrics and health are served over HTTP, ADDRESS:PORT; nowhere if not given");
   app.add_option("--user", user, "user to become when started as root: a name or a number");
   app.add_flag("--allow-unconfined", options.allow_unconfined, "serve even with privileges that a proxy must not have");
   app.add_option("--log", level, "debug, info, warn or error")->capture_default_str();
@@ -63,6 +66,13 @@ int run(int argc, char** argv) {
 
   log::init("leat-proxy", level);
   if (backend != "auto") options.backend = backend == "epoll" ? ring::BackendKind::kEpoll : ring::BackendKind::kIoUring;
+  if (!metrics.empty()) {
+    options.metrics = SocketAddress::parse(metrics);
+    if (!options.metrics) {
+      log::error("--metrics {}: not an address and port; write 127.0.0.1:15020, 0.0.0.0:15020 or [::]:15020", metrics);
+      return kExitCannotServe;
+    }
+  }
   if (!user.empty() && getuid() == 0) {
     if (const Result<void> became = become(user); !became) {
       log::error("{}", became.error().message);

@@ -87,12 +87,12 @@ class Supervisor {
     if (WIFEXITED(status)) {
       const int code = WEXITSTATUS(status);
       if (code == kExitDone || code == kExitCannotServe) return code;
-      log::error("the worker process ended with code {}; starting another", code);
+      log::error("the worker process ended with code {}", code);
     } else {
-      log::error("the worker process was ended by signal {} ({}); starting another", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
+      log::error("the worker process was ended by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
     }
-    if (ending_) return kExitDone;
+    if (ending_) return kExitDied;
+    log::info("starting another");
     return std::nullopt;
   }
 

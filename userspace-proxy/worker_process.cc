@@ -14,6 +14,8 @@
 #include "userspace-proxy/agent_link.h"
 #include "userspace-proxy/confine.h"
 #include "userspace-proxy/control_client.h"
+#include "userspace-proxy/scrape/thread.h"
+#include "userspace-proxy/tls/system_roots.h"
 #include "userspace-proxy/worker_thread.h"
 
 namespace leat::proxy {
@@ -73,6 +75,25 @@ bool may_go_on(const ProxyOptions& options, const Result<void>& confined) {
   return false;
 }
 
+// A port that is taken costs the metrics, never the pods' connections.
+UniqueFd open_scrapes(const ProxyOptions& options) {
+  if (!options.metrics) return {};
+  auto listener = scrape::listen_at(*options.metrics);
+  if (!listener) {
+    log::error("no metrics and no health are served: {}; choose another address with --metrics",
+               listener.error().message);
+    return {};
+  }
+  log::info("metrics and health at http://{}/", options.metrics->text());
+  return std::move(*listener);
+}
+
+std::optional<std::string> hanging(const Heartbeat& heartbeat) {
+  const auto oldest = heartbeat.oldest();
+  if (oldest <= limits::kHangDeadline) return std::nullopt;
+  return fmt::format("a worker's loop has not turned for {} ms", oldest.count());
+}
+
 // Connections that outlived the drain deadline end with a reset when this process does, not with what looks like a
 // clean end. Listening sockets are the agent's too, and what they accept would inherit this.
 void reset_connections(uint64_t descriptors) {
@@ -101,12 +122,20 @@ int serve(const ProxyOptions& options, Heartbeat& heartbeat) {
 
   std::atomic<uint64_t> closed_sequence{1};
   std::atomic<uint64_t> tapped_sequence{1};
-  LogWriter access_log(STDOUT_FILENO);  // its thread is made before the filter forbids threads
+  // Threads and sockets are made before the filter forbids them.
+  LogWriter access_log(STDOUT_FILENO);
+  auto counters = scrape::Thread::start();
+  if (!counters) {
+    log::error("{}", counters.error().message);
+    return kExitCannotServe;
+  }
+  UniqueFd scrapes = open_scrapes(options);
   std::optional<AgentLink> link;
   ring::BackendKind backend{};
   ControlClient control(**loop, {.instance = random_instance(),
                                  .closed_sequence = &closed_sequence,
                                  .tapped_sequence = &tapped_sequence,
+                                 .counters = counters->get(),
                                  .reconnect = [&] { link->connect(); },
                                  .leave = [&] { (*loop)->stop(); }});
   Result<Workers> workers = start_workers(options, &backend, [&](size_t index) {
@@ -130,6 +159,7 @@ int serve(const ProxyOptions& options, Heartbeat& heartbeat) {
     signalfd_siginfo info;
     if (read(signals.get(), &info, sizeof info) == sizeof info) control.shut_down();
   });
+  tls::open_system_roots();  // nothing can be opened afterwards
   if (!may_go_on(options, seal())) _exit(kExitCannotServe);
 
   std::vector<WorkerThread*> threads;
@@ -138,6 +168,12 @@ int serve(const ProxyOptions& options, Heartbeat& heartbeat) {
     threads.push_back(worker.get());
   }
   control.set_workers(std::move(threads), backend_name);
+  if (scrapes) {
+    (*counters)->serve({.listener = std::move(scrapes),
+                        .control = [&](auto done) { control.report(std::move(done)); },
+                        .unhealthy = [&] { return hanging(heartbeat); },
+                        .unready = [&] { return control.unready(); }});
+  }
   log::info("leat-proxy {}: {} workers, {}, {} descriptors", LEAT_VERSION, workers->size(), backend_name, *descriptors);
   link->connect();
   (*loop)->run();

@@ -1,6 +1,6 @@
 // The built-in certificate authority of a mesh without Kubernetes: one root key in a folder that the nodes share. It
-// decides every name itself; of a request it takes the public key alone. One thread owns a CertificateAuthority;
-// several processes may share the folder.
+// decides every name itself; of a request it takes the public key alone (ca/issuer.h). One thread owns a
+// CertificateAuthority; several processes may share the folder.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "common/openssl.h"
+#include "ca/issuer.h"
 #include "common/result.h"
 #include "common/spiffe.h"
 
@@ -16,12 +16,6 @@ namespace leat::ca {
 
 class CertificateAuthority {
  public:
-  static constexpr std::chrono::seconds kMaxLifetime = std::chrono::hours(24);
-  // Clocks of nodes differ: a leaf is valid from a little before it was asked for.
-  static constexpr std::chrono::seconds kBackdate = std::chrono::minutes(5);
-  static constexpr std::chrono::hours kRootLifetime{24 * 365 * 10};
-  static constexpr size_t kMaxRequestBytes = 8192;
-
   // Reads root.key and root.pem from `folder` (made if missing, mode 0700). The first process makes them, under a file
   // lock; the key is 0600 and never half-written. Fails if the two do not belong together, or the root is of another
   // trust domain or expired.
@@ -35,12 +29,11 @@ class CertificateAuthority {
   [[nodiscard]] std::vector<std::string> roots() const;  // DER
 
  private:
-  CertificateAuthority(std::string trust_domain, ssl::Key key, ssl::Certificate root)
-      : trust_domain_(std::move(trust_domain)), key_(std::move(key)), root_(std::move(root)) {}
+  CertificateAuthority(std::string trust_domain, Issuer root)
+      : trust_domain_(std::move(trust_domain)), root_(std::move(root)) {}
 
   std::string trust_domain_;
-  ssl::Key key_;
-  ssl::Certificate root_;
+  Issuer root_;
 };
 
 }  // namespace leat::ca

@@ -216,7 +216,8 @@ Result<Report> Capture::Impl::apply(const Plan& plan) {
 
   // 2. Policy before anything is opened: exceptions for ports first, then the pods' modes that they are exceptions
   // from.
-  const Tables tables = build_tables(plan, wanted, report.notes);
+  const Known known{maps_.alias_addresses.rows(), maps_.destinations.rows()};
+  const Tables tables = build_tables(plan, wanted, report.notes, plan.all_aliases ? nullptr : &known);
   LEAT_TRY_VOID(maps_.pod_ports.add(tables.pod_ports));
   LEAT_TRY_VOID(maps_.excluded_networks.add(tables.excluded_networks));
   for (const PodSpec* pod : wanted) {
@@ -230,7 +231,8 @@ Result<Report> Capture::Impl::apply(const Plan& plan) {
 
   // 3. Names before destinations: nobody may be captured whose peer has no name yet.
   LEAT_TRY_VOID(maps_.alias_addresses.add(tables.alias_addresses));
-  LEAT_TRY_VOID(maps_.destinations.remove_all_but(tables.destinations));
+  if (plan.all_aliases) LEAT_TRY_VOID(maps_.destinations.remove_all_but(tables.destinations));
+  for (const leat_ip& address : tables.gone_destinations) LEAT_TRY_VOID(maps_.destinations.erase(address));
   LEAT_TRY_VOID(maps_.destinations.add(tables.destinations));
 
   // 4. New pods. One that fails is left as it was found.
@@ -250,7 +252,8 @@ Result<Report> Capture::Impl::apply(const Plan& plan) {
   LEAT_TRY_VOID(maps_.backends.add(tables.backends));
   LEAT_TRY_VOID(maps_.services.add(tables.services));
   LEAT_TRY_VOID(maps_.backends.remove_all_but(tables.backends));
-  LEAT_TRY_VOID(maps_.alias_addresses.remove_all_but(tables.alias_addresses));
+  if (plan.all_aliases) LEAT_TRY_VOID(maps_.alias_addresses.remove_all_but(tables.alias_addresses));
+  for (const uint32_t id : plan.removed_aliases) LEAT_TRY_VOID(maps_.alias_addresses.erase(id));
 
   LEAT_TRY_VOID(forget_dead_namespaces());
   return report;

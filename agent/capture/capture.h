@@ -71,11 +71,15 @@ struct DirectService {
   uint32_t remote_alias_id = 0;   // where their share goes; used only if remote_endpoints > 0
 };
 
+// A node's pods and shares are few, and always all of them. The aliases are as many as the mesh has addresses: a plan
+// names all, or what changed of them since the last one.
 struct Plan {
   std::vector<PodSpec> pods;
   std::vector<AliasSpec> aliases;
   std::vector<DirectService> direct;
   v1::SameNode same_node = v1::SAME_NODE_DIRECT;
+  bool all_aliases = true;                // false: others stay as they are, but for these:
+  std::vector<uint32_t> removed_aliases;  // ids
 };
 
 struct PodFailure {

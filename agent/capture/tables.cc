@@ -1,6 +1,8 @@
 #include "agent/capture/tables.h"
 
 #include <algorithm>
+#include <optional>
+#include <set>
 
 #include "bpf/alias.h"
 
@@ -88,14 +90,55 @@ void add_alias(Tables& tables, const AliasSpec& alias, std::vector<std::string>&
   if (alias.destination) tables.destinations[to_leat_ip(alias.address)] = alias.id;
 }
 
-void add_direct(Tables& tables, const DirectService& service, std::vector<std::string>& notes) {
-  const auto address = tables.alias_addresses.find(service.alias_id);
+// The aliases as they will be: those of the plan, before those that are known.
+class Aliases {
+ public:
+  Aliases(const Plan& plan, const Known* known, Tables& tables)
+      : tables_(tables), known_(known), removed_(plan.removed_aliases.begin(), plan.removed_aliases.end()) {
+    if (known == nullptr) return;
+    for (const uint32_t id : removed_) {
+      if (const auto row = known->alias_addresses.find(id); row != known->alias_addresses.end()) close(id, row->second);
+    }
+    for (const AliasSpec& alias : plan.aliases) {
+      if (!alias.destination) close(alias.id, to_leat_ip(alias.address));
+    }
+  }
+
+  [[nodiscard]] std::optional<leat_ip> address_of(uint32_t id) const {
+    if (const auto row = tables_.alias_addresses.find(id); row != tables_.alias_addresses.end()) return row->second;
+    if (known_ == nullptr || removed_.contains(id)) return std::nullopt;
+    const auto row = known_->alias_addresses.find(id);
+    return row == known_->alias_addresses.end() ? std::nullopt : std::optional(row->second);
+  }
+
+  [[nodiscard]] std::optional<uint32_t> destination(const leat_ip& address) const {
+    if (const auto row = tables_.destinations.find(address); row != tables_.destinations.end()) return row->second;
+    if (known_ == nullptr || closed_.contains(address)) return std::nullopt;
+    const auto row = known_->destinations.find(address);
+    return row == known_->destinations.end() ? std::nullopt : std::optional(row->second);
+  }
+
+ private:
+  void close(uint32_t id, const leat_ip& address) {
+    const auto row = known_->destinations.find(address);
+    if (row == known_->destinations.end() || row->second != id || tables_.destinations.contains(address)) return;
+    if (!closed_.insert(address).second) return;
+    tables_.gone_destinations.push_back(address);
+  }
+
+  Tables& tables_;
+  const Known* known_;
+  std::set<uint32_t> removed_;
+  std::set<leat_ip, ByteLess> closed_;
+};
+
+void add_direct(Tables& tables, const DirectService& service, const Aliases& aliases, std::vector<std::string>& notes) {
+  const auto address = aliases.address_of(service.alias_id);
   const auto wrong_family = [&](const DirectBackend& backend) {
-    return from_leat_ip(address->second).is_v4() != backend.address.is_v4();
+    return from_leat_ip(*address).is_v4() != backend.address.is_v4();
   };
-  if (address == tables.alias_addresses.end() || std::ranges::any_of(service.local, wrong_family) ||
-      service.local.size() > UINT16_MAX ||
-      (service.remote_endpoints > 0 && !tables.alias_addresses.contains(service.remote_alias_id))) {
+  if (!address || std::ranges::any_of(service.local, wrong_family) || service.local.size() > UINT16_MAX ||
+      (service.remote_endpoints > 0 && !aliases.address_of(service.remote_alias_id))) {
     notes.push_back(fmt::format(
         "port {} of alias {} goes by the proxy: unknown alias, a backend of the other IP family, or too many",
         service.port, service.alias_id));
@@ -115,24 +158,27 @@ void add_direct(Tables& tables, const DirectService& service, std::vector<std::s
 }
 
 // A local pod that is asked for by its own address is its only backend, at every port.
-void add_direct_pod(Tables& tables, const AliasSpec& alias) {
-  const leat_ip address = to_leat_ip(alias.address);
-  const auto pod = tables.pod_addresses.find(address);
-  if (!alias.destination || alias.id > LEAT_ALIAS_ID_MAX || pod == tables.pod_addresses.end()) return;
-  const leat_service_key key{.alias = alias.id, .port = LEAT_ANY_PORT, .slot = 0};
-  tables.services[key] = {.local = 1, .total = 1, .remote_alias = 0};
-  tables.backends[key] = {.ip = address, .pod = pod->second, .port = LEAT_ANY_PORT, .pad = 0};
+void add_direct_pods(Tables& tables, const Aliases& aliases) {
+  for (const auto& [address, pod] : tables.pod_addresses) {
+    const auto alias = aliases.destination(address);
+    if (!alias) continue;
+    const leat_service_key key{.alias = *alias, .port = LEAT_ANY_PORT, .slot = 0};
+    tables.services[key] = {.local = 1, .total = 1, .remote_alias = 0};
+    tables.backends[key] = {.ip = address, .pod = pod, .port = LEAT_ANY_PORT, .pad = 0};
+  }
 }
 
 }  // namespace
 
-Tables build_tables(const Plan& plan, const std::vector<const PodSpec*>& pods, std::vector<std::string>& notes) {
+Tables build_tables(const Plan& plan, const std::vector<const PodSpec*>& pods, std::vector<std::string>& notes,
+                    const Known* known) {
   Tables tables;
   for (const PodSpec* pod : pods) add_pod(tables, *pod);
   for (const AliasSpec& alias : plan.aliases) add_alias(tables, alias, notes);
+  const Aliases aliases(plan, known, tables);
   if (plan.same_node != v1::SAME_NODE_DIRECT) return tables;
-  for (const DirectService& service : plan.direct) add_direct(tables, service, notes);
-  for (const AliasSpec& alias : plan.aliases) add_direct_pod(tables, alias);
+  for (const DirectService& service : plan.direct) add_direct(tables, service, aliases, notes);
+  add_direct_pods(tables, aliases);
   return tables;
 }
 

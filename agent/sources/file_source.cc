@@ -61,7 +61,7 @@ std::expected<std::string, int> read_all(int fd, size_t size) {
 
 }  // namespace
 
-Result<std::unique_ptr<FileSource>> FileSource::open(const std::string& folder) {
+Result<std::unique_ptr<FileSource>> FileSource::open(const std::string& folder, control::FileSet::Complete complete) {
   std::error_code error;
   fs::path root = fs::absolute(folder, error).lexically_normal();
   if (!root.has_filename()) root = root.parent_path();  // "/a/b/"
@@ -78,7 +78,7 @@ Result<std::unique_ptr<FileSource>> FileSource::open(const std::string& folder) 
     if (::epoll_ctl(events.get(), EPOLL_CTL_ADD, fd, &readable) != 0) return fail_errno(errno, "epoll_ctl");
   }
   std::unique_ptr<FileSource> source(
-      new FileSource(std::move(root), std::move(inotify), std::move(timer), std::move(events)));
+      new FileSource(std::move(root), std::move(inotify), std::move(timer), std::move(events), std::move(complete)));
   source->parent_watch_ =
       ::inotify_add_watch(source->inotify_.get(), source->root_.parent_path().c_str(), kParentEvents);
   source->rescan();
@@ -90,11 +90,16 @@ Result<std::unique_ptr<FileSource>> FileSource::open(const std::string& folder) 
 }
 
 void FileSource::watch(EventLoop& loop, Changed changed) {
-  loop.watch(fd(), EPOLLIN, [this, changed](uint32_t) {
+  changed_ = std::move(changed);
+  loop.watch(fd(), EPOLLIN, [this](uint32_t) {
     const auto seen = EventLoop::Clock::now();
-    if (poll_changes()) changed(seen);
+    if (poll_changes()) changed_(seen);
   });
-  changed(EventLoop::Clock::now());
+  changed_(EventLoop::Clock::now());
+}
+
+void FileSource::attachment_changed(const control::Name& pod) {
+  if (files_.complete_again({control::Pod::kKind, pod}) && changed_) changed_(EventLoop::Clock::now());
 }
 
 bool FileSource::poll_changes() {

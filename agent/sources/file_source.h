@@ -19,11 +19,14 @@ namespace leat::sources {
 class FileSource : public Source {
  public:
   // Reads all files. Fails if the folder can't be read or watched.
-  static Result<std::unique_ptr<FileSource>> open(const std::string& folder);
+  static Result<std::unique_ptr<FileSource>> open(const std::string& folder, control::FileSet::Complete complete = {});
 
   void watch(EventLoop& loop, Changed changed) override;
+  void attachment_changed(const control::Name& pod) override;
   // Every agent reads all pods.
   void publish(const std::vector<const v1::Workload*>&) override {}
+  void put_own(control::Object object) override { files_.put_own(std::move(object)); }
+  void remove_own(const control::ObjectKey& key) override { files_.remove_own(key); }
 
   // Readable (epoll) when poll_changes() has something to do.
   [[nodiscard]] int fd() const { return events_.get(); }
@@ -48,8 +51,13 @@ class FileSource : public Source {
     bool rescan = false;
   };
 
-  FileSource(std::filesystem::path folder, UniqueFd inotify, UniqueFd timer, UniqueFd events)
-      : root_(std::move(folder)), inotify_(std::move(inotify)), timer_(std::move(timer)), events_(std::move(events)) {}
+  FileSource(std::filesystem::path folder, UniqueFd inotify, UniqueFd timer, UniqueFd events,
+             control::FileSet::Complete complete)
+      : root_(std::move(folder)),
+        inotify_(std::move(inotify)),
+        timer_(std::move(timer)),
+        events_(std::move(events)),
+        files_(std::move(complete)) {}
   void read_events(Work& work);
   void note_event(int watch, uint32_t mask, uint32_t cookie, const std::string& name, Work& work);
   bool rescan();
@@ -66,6 +74,7 @@ class FileSource : public Source {
   int parent_watch_ = -1;                          // to see the folder come back after it was replaced
   std::map<int, std::filesystem::path> watches_;   // of the folder and its subfolders
   std::map<std::filesystem::path, Stamp> stamps_;  // of the files that were read
+  Changed changed_;
   std::set<std::filesystem::path> vanished_;  // still in force, until it is sure that they do not come back at once
   control::Findings folder_findings_;         // about folders, as of the last scan
   control::FileSet files_;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace load {
@@ -26,6 +27,7 @@ struct Options {
   double rate = 3000;  // rate: requests a second
   bool server_closes =
       false;  // newconn, dial, connect: ask for the end and await it, so that no port of ours rests in TIME_WAIT
+  bool http = false;      // idle: the exchange is a request, not an echoed byte
   double timeout_s = 15;  // a request or connect that takes longer has failed
 };
 
@@ -70,6 +72,9 @@ void measure_by_time(const Options& options, Report& report, Turn turn) {
   const auto end = Clock::now() + seconds_of(options.seconds);
   while (Clock::now() < end) turn();
 }
+
+// What a whole head says of its body's length, in whichever case a proxy writes it; 0 where it says nothing.
+size_t body_length(std::string_view head);
 
 // A non-blocking socket whose connect has begun; negative errno where it failed at once.
 int start_connect(const Options& options);

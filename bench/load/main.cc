@@ -1,6 +1,6 @@
 // bench_load: puts load on a server and prints one JSON line about how it went.
 //   bench_load MODE ADDRESS PORT [--connections N] [--seconds S] [--warm S] [--total N] [--rate R] [--timeout S]
-//              [--server-closes]
+//              [--server-closes] [--http]
 //   MODE: http, rate, newconn, dial, connect, bulk-up, bulk-down, idle (see load.h)
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -24,7 +24,7 @@ namespace {
 [[noreturn]] void usage() {
   std::fprintf(stderr,
                "usage: bench_load http|rate|newconn|dial|connect|bulk-up|bulk-down|idle ADDRESS PORT [--connections N] "
-               "[--seconds S] [--warm S] [--total N] [--rate R] [--timeout S] [--server-closes]\n");
+               "[--seconds S] [--warm S] [--total N] [--rate R] [--timeout S] [--server-closes] [--http]\n");
   std::exit(2);
 }
 
@@ -54,6 +54,10 @@ Options parse(int argc, char** argv) {
     const std::string_view name = argv[i];
     if (name == "--server-closes") {
       options.server_closes = true;
+      continue;
+    }
+    if (name == "--http") {
+      options.http = true;
       continue;
     }
     if (++i == argc) usage();

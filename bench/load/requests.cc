@@ -6,9 +6,10 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <string_view>
@@ -173,10 +174,7 @@ class Requests {
     client.head += bytes;
     const size_t end = client.head.find("\r\n\r\n");
     if (end == std::string::npos) return {};
-    constexpr std::string_view kLength = "Content-Length: ";
-    const size_t length = client.head.find(kLength);
-    if (length < end)
-      std::from_chars(client.head.data() + length + kLength.size(), client.head.data() + end, client.body_left);
+    client.body_left = body_length(std::string_view(client.head).substr(0, end));
     bytes.remove_prefix(bytes.size() - (client.head.size() - end - 4));
     client.head.clear();
     return bytes;
@@ -254,6 +252,13 @@ class Requests {
 };
 
 }  // namespace
+
+size_t body_length(std::string_view head) {
+  constexpr std::string_view kName = "\r\ncontent-length: ";
+  const auto same = [](char one, char other) { return (one >= 'A' && one <= 'Z' ? one + 32 : one) == other; };
+  const auto found = std::ranges::search(head, kName, same);
+  return found.empty() ? 0 : std::strtoul(&*found.end(), nullptr, 10);
+}
 
 Report run_requests(const Options& options) { return Requests(options).run(); }
 

@@ -3,11 +3,14 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "bench/load/load.h"
@@ -22,6 +25,24 @@ bool echoes(int fd) {
   char byte = 'l';
   return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 && recv(fd, &byte, 1, 0) == 1;
 }
+
+// One request and its whole answer.
+bool answers(int fd) {
+  constexpr std::string_view kRequest = "GET / HTTP/1.1\r\nHost: backend\r\n\r\n";
+  if (send(fd, kRequest.data(), kRequest.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(kRequest.size())) return false;
+  std::string answer;
+  std::array<char, 4096> piece;
+  for (;;) {
+    const ssize_t got = recv(fd, piece.data(), piece.size(), 0);
+    if (got <= 0) return false;
+    answer.append(piece.data(), static_cast<size_t>(got));
+    const size_t head = answer.find("\r\n\r\n");
+    if (head == std::string::npos) continue;
+    if (answer.size() >= head + 4 + body_length(std::string_view(answer).substr(0, head))) return true;
+  }
+}
+
+bool works(const Options& options, int fd) { return options.http ? answers(fd) : echoes(fd); }
 
 void end(const Options& options, int fd) {
   char byte = 0;
@@ -103,7 +124,7 @@ Report run_idle(const Options& options) {
   std::vector<int> sockets;
   for (int i = 0; i < options.connections; ++i) {
     sockets.push_back(connect_or_die(options));
-    if (!echoes(sockets.back())) ++report.failed["no echo at first"];
+    if (!works(options, sockets.back())) ++report.failed["no answer at first"];
   }
   {
     const Measured measured(report);
@@ -112,7 +133,7 @@ Report run_idle(const Options& options) {
     }
   }
   for (const int fd : sockets) {
-    if (!echoes(fd)) ++report.failed["no echo at last"];
+    if (!works(options, fd)) ++report.failed["no answer at last"];
     close(fd);
   }
   return report;

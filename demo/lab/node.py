@@ -25,6 +25,7 @@ class Node(Place):
         self.state = self.folder / "state"
         self.gateway4, self.gateway6 = f"10.{number}.0.1", f"fd00:{number}::1"
         self.proxy_uid = lab.first_uid + number
+        self.metrics_url = "http://127.0.0.1:15020"  # in the node's namespace
         self.pods = []
         self.agent = self.proxy = None
         self._next_pod = 11
@@ -114,7 +115,7 @@ class Node(Place):
     def start_proxy(self, *options, workers=2, launcher=()):
         """One more proxy; the agent lets at most one be armed. `self.proxy` is the newest. `launcher`: what it is started by."""
         command = [*launcher, self.lab.binary("leat-proxy"), "--agent", self.proxy_socket, "--workers", workers, "--user", self.proxy_uid,
-                   "--log", os.environ.get("LEAT_LOG", "info"), *options]
+                   "--log", os.environ.get("LEAT_LOG", "info"), "--metrics", self.metrics_url.removeprefix("http://"), *options]
         self.proxy = self.part(self.proxy_cgroup).start(command)
         return self.proxy
 
@@ -164,8 +165,10 @@ class Node(Place):
             self.proxy.wait()
 
     def replace_proxy(self, timeout=30.0):
-        """A graceful upgrade: the new one starts, is armed, then the old one drains and ends."""
+        """A graceful upgrade: the new one starts, is armed, then the old one drains and ends, and has never died before."""
         old, new = self.proxy, self.start_proxy()
         new.expect("armed", timeout)
-        old.terminate(timeout)
+        status = old.terminate(timeout)
+        died = "worker process was ended" in old.text() or "worker process ended with" in old.text()
+        assert status == 0 and not died, f"the proxy that was replaced ended with {status}:\n{old.text()[-2000:]}"
         return new

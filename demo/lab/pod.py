@@ -55,5 +55,5 @@ class Pod(Place):
         self.cgroup.destroy()
         self._pause.wait()
         self.node.release(self)
-        self.node.run(["umount", str(self.netns)])
+        self.node.run(["umount", "--lazy", str(self.netns)])  # as runtimes do: an agent may look at it just now
         os.unlink(f"/proc/{self.node.holder}/root{self.netns}")

@@ -5,7 +5,7 @@ from results import Results
 from scenarios import SCENARIOS
 
 PROXIED = ("haproxy-tcp", "leat-same-node", "leat-pair")
-ROUTED = {"haproxy-http": 0.12, "envoy-http": 0.4, "leat-http": 0.1}  # CPU seconds a sample: what the goals ask for
+ROUTED = {"haproxy-http": 0.12, "envoy-http": 0.4, "leat-http": 0.1, "leat-traced": 0.104}  # CPU seconds a sample: what the goals ask for
 COLUMNS = ("none", "none-again", *PROXIED, "leat-direct", "untouched", "untouched-outbound", *ROUTED)
 
 
@@ -23,8 +23,11 @@ def run(change=lambda record: record, columns=COLUMNS, rounds=12):
     records += [change(sample(scenario.name, column, number)) for scenario in SCENARIOS for number in range(rounds)
                 for column in columns if column in scenario.columns]
     memory = {"rss_kb": 8000, "pss_kb": 7000, "kernel_kb": 32000}
+    many = {"rss_kb": 20_000, "pss_kb": 19_000, "kernel_kb": 32000}
     records += [{"kind": "idle", "column": name, "start": memory, "at": {"4000": memory, "8000": memory}, "after_close": memory,
                  "failed": []} for name in columns if name == "none" or name in PROXIED]
+    records += [{"kind": "idle-http", "column": name, "start": memory, "at": {"10000": dict(many)}, "after_close": memory, "failed": []}
+                for name in columns if name in ROUTED]
     return Results(records)
 
 
@@ -42,6 +45,21 @@ def test_a_pair_that_takes_twice_the_cpu_misses_the_goal_of_its_cpu_and_no_other
             record["proxies_s"] *= 2
         return record
     assert [text for text, met in verdicts(run(dear)).items() if met is False] == ["Encrypted pair: CPU a request"]
+
+
+def test_traces_that_cost_more_than_a_twentieth_miss_their_goal():
+    def dear(record):
+        if record.get("column") == "leat-traced" and record["scenario"] == "http-hop":
+            record["proxies_s"] = 0.106
+        return record
+    assert [text for text, met in verdicts(run(dear)).items() if met is False] == ["HTTP hop, traces on, 1 % of them sent: CPU a request"]
+
+
+def test_idle_http_connections_have_a_table_and_a_goal_of_their_own():
+    results = run()
+    assert "## Idle HTTP connections" in tables.report(results)
+    results.idle_http["leat-http"]["at"]["10000"]["rss_kb"] = 26_000
+    assert verdicts(results)["Idle HTTP connection, at 10,000"] is False
 
 
 def test_parity_is_missed_where_the_interval_is_too_wide_to_say():

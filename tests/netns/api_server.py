@@ -10,7 +10,13 @@ FOLDER gets ca.crt, token and control.sock. A line of JSON to control.sock, and 
     {"do": "install", "kind": K}      a kind that was left out is there from now on; "remove": gone again
     {"do": "token"}                   the token is another one; the old one is refused
     {"do": "slow", "seconds": S}      each list waits for so long
+    {"do": "late", "client": A, "seconds": S}                        events come so late to who watches from address A
     {"do": "requests"}                what was asked for so far: [[method, path, status], …]
+    {"do": "told"}                    {"events": […], "writes": [[client's address, method, path], …]}: see told_api.py
+    {"do": "refuse", "whether": B}    what told_api.py has is forbidden
+    {"do": "status", "key": [kind, namespace, name], "status": S}    somebody else writes an object's status
+    {"do": "stored", "key": [kind, namespace, name]}                 an object as it is now
+    {"do": "issue", …}, {"do": "forget", "token": T}, {"do": "annotate", …}, {"do": "object", "key": [plural, namespace, name]}    see ca_api.py
 """
 import argparse
 import datetime
@@ -28,14 +34,16 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
+from ca_api import CaApi
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from told_api import ToldApi
 
 KINDS = {  # kind: (path, plural)
     "Namespace": ("/api/v1", "namespaces"), "Node": ("/api/v1", "nodes"), "Pod": ("/api/v1", "pods"), "Service": ("/api/v1", "services"),
     "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
-    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"), "RuntimeClass": ("/apis/node.k8s.io/v1", "runtimeclasses"),
     "Mesh": ("/apis/leat.dev/v1alpha1", "meshes"), "NodeWorkloads": ("/apis/leat.dev/v1alpha1", "nodeworkloads"),
     "PeerAuthentication": ("/apis/security.istio.io/v1", "peerauthentications"),
     # An older Istio: v1 is not served.
@@ -46,7 +54,8 @@ KINDS = {  # kind: (path, plural)
     "GRPCRoute": ("/apis/gateway.networking.k8s.io/v1", "grpcroutes"),
     "ReferenceGrant": ("/apis/gateway.networking.k8s.io/v1beta1", "referencegrants"),
 }
-BUILT_IN = {"Namespace", "Node", "Pod", "Service", "EndpointSlice", "NetworkPolicy"}
+BUILT_IN = {"Namespace", "Node", "Pod", "Service", "EndpointSlice", "NetworkPolicy", "RuntimeClass"}
+COUNTED = {"HTTPRoute", "GRPCRoute"}
 BOOKMARK_SECONDS = 0.5
 
 
@@ -69,10 +78,13 @@ class Store:
     def put(self, kind, found):
         key = (found["metadata"].get("namespace", ""), found["metadata"]["name"])
         before = self.objects[kind].get(key)
+        if kind in COUNTED:
+            found = _counted(found, before)
         if before is not None and _without_version(before) == _without_version(found):
             return before
         self.version += 1
-        found = {**found, "metadata": {"uid": f"{kind}-{'-'.join(key)}".lower(), **found["metadata"], "resourceVersion": str(self.version),
+        uid = before["metadata"]["uid"] if before else f"{kind}-{'-'.join(key)}-{self.version}".lower()
+        found = {**found, "metadata": {"uid": uid, **found["metadata"], "resourceVersion": str(self.version),
                                        "managedFields": [{"manager": "test", "fieldsV1": {"f:spec": {}}}]}}
         self.objects[kind][key] = found
         self.events.append((self.version, "MODIFIED" if before else "ADDED", kind, found, before))
@@ -99,6 +111,15 @@ class Store:
         if version < self.floor or kind in self.absent:
             raise Gone()
         return [event for event in self.events if event[0] > version and event[2] == kind]
+
+
+def _counted(found, before):
+    """What is written to an object without its status leaves that as it is, and counts the specs."""
+    if before is None:
+        return {**found, "metadata": {**found["metadata"], "generation": 1}}
+    generation = before["metadata"]["generation"] + (found["spec"] != before["spec"])
+    kept = {"status": before["status"]} if "status" in before and "status" not in found else {}
+    return {**found, **kept, "metadata": {**found["metadata"], "generation": generation}}
 
 
 def _without_version(found):
@@ -200,17 +221,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._answer(lambda kind, name, query: self._watch(kind, query) if query.get("watch") else self._list(kind, query))
 
     def do_PATCH(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self._answer(lambda kind, name, query: self._apply(kind, name, body))
+        self._answer(lambda kind, name, query: self._apply(kind, name, json.loads(self.body)))
+
+    def do_POST(self):
+        self._answer(lambda kind, name, query: self._status(405, "MethodNotAllowed", "MethodNotAllowed"))
+
+    do_PUT = do_POST
 
     def do_DELETE(self):
         self._answer(lambda kind, name, query: self._delete(kind, name))
 
     def _answer(self, act):
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         url = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         if self.headers.get("Authorization") != f"Bearer {self.server.token}":
             return self._status(401, "Unauthorized", "Unauthorized")
+        with self.server.store.changed:
+            answered = self.server.ca.answer(self.command, url.path, self.body) or \
+                self.server.told.answer(self.client_address[0], self.command, url.path, self.headers, self.body)
+        if answered:
+            return self._send(answered[0], json.dumps(answered[1]).encode())
         for kind, (group, plural) in KINDS.items():
             collection = f"{group}/{plural}"
             if url.path == collection or url.path.startswith(collection + "/"):
@@ -245,7 +276,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 version, begin = query["continue"].split(":")
                 if int(version) < store.floor:
                     return self._status(410, "Expired", "The provided continue parameter is too old")
-            begin, most = int(begin), min(int(query["limit"]), self.server.page)
+            begin, most = int(begin), min(int(query["limit"]), self.server.page) if "limit" in query else len(found)
         page, rest = found[begin:begin + most], found[begin + most:]
         metadata = {"resourceVersion": version, **({"continue": f"{version}:{begin + most}"} if rest else {})}
         # As the real one: the items of built-in kinds do not name their kind.
@@ -264,7 +295,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             with store.changed:
                 try:
                     events = store.since(seen, kind)
-                    if not events and not store.changed.wait(BOOKMARK_SECONDS):
+                    # A wait that timed out may have waited for the lock as well, while something was put.
+                    if not events and not store.changed.wait(BOOKMARK_SECONDS) and not (events := store.since(seen, kind)):
                         seen = store.version
                         events = [(seen, "BOOKMARK", kind, {"metadata": {"resourceVersion": str(seen)}}, None)]
                 except Gone:
@@ -274,6 +306,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
+            if events and events[0][1] != "BOOKMARK":
+                time.sleep(self.server.late.get(self.client_address[0], 0))
             for version, change, _, found, before in events:
                 seen = version
                 now = change == "BOOKMARK" or selected(kind, found, query)
@@ -311,6 +345,7 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     slow = 0.0
+    late = {}  # seconds, by the client's address
 
     def __init__(self, address, store, context, token, page):
         self.store, self.context, self.token, self.page, self.requests = store, context, token, page, []
@@ -374,6 +409,26 @@ class Control(socketserver.StreamRequestHandler):
                 replace(self.server.state / "token", server.token.encode() + b"\n")
             elif order["do"] == "slow":
                 server.slow = order["seconds"]
+            elif order["do"] == "late":
+                server.late[order["client"]] = order["seconds"]
+            elif order["do"] == "issue":
+                answer = server.ca.issue(**{key: value for key, value in order.items() if key != "do"})
+            elif order["do"] == "forget":
+                del server.ca.tokens[order["token"]]
+            elif order["do"] == "annotate":
+                server.ca.annotate(**{key: value for key, value in order.items() if key != "do"})
+            elif order["do"] == "object":
+                answer = server.ca.objects.get(tuple(order["key"]))
+            elif order["do"] == "told":
+                answer = {"events": list(server.told.events.values()), "writes": list(server.told.writes)}
+            elif order["do"] == "refuse":
+                server.told.refuses = order["whether"]
+            elif order["do"] == "stored":
+                kind, *key = order["key"]
+                answer = store.objects[kind].get(tuple(key))
+            elif order["do"] == "status":
+                kind, *key = order["key"]
+                answer = store.put(kind, {**store.objects[kind][tuple(key)], "status": order["status"]})
             elif order["do"] == "requests":
                 answer = list(server.requests)
         self.wfile.write(json.dumps(answer).encode() + b"\n")
@@ -396,6 +451,7 @@ def main():
     token = secrets.token_hex(16)
     replace(options.state / "token", token.encode() + b"\n")
     api = Server((options.address, options.port), store, context, token, options.page)
+    api.ca, api.told = CaApi(store, options.state, replace), ToldApi(store)
     path = options.state / "control.sock"
     path.unlink(missing_ok=True)
     control = socketserver.ThreadingUnixStreamServer(str(path), Control)

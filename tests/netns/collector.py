@@ -1,6 +1,7 @@
 """A collector of spans for tests: takes OTLP over HTTP as it comes, and decodes it with OpenTelemetry's own package (opentelemetry-proto of
 PyPI), so that what Leat sends is read by somebody else's rules. `./dev test` puts the package into build/otlp; without it tests that need
 it are skipped."""
+import gzip
 import sys
 
 import pytest
@@ -59,7 +60,8 @@ class Collector:
     def _spans(self):
         request = self.request()
         assert request.header("content-type") == "application/x-protobuf"
-        message = self.message.FromString(request.body)
+        packed = request.header("content-encoding") == "gzip"
+        message = self.message.FromString(gzip.decompress(request.body) if packed else request.body)
         return [Span(resource, span) for resource in message.resource_spans for scope in resource.scope_spans for span in scope.spans]
 
     def end(self):

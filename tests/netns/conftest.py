@@ -37,13 +37,6 @@ def new_shop():
         yield own
 
 
-def pytest_terminal_summary(terminalreporter):
-    """What tests measured (record_property), whether they passed or not."""
-    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
-        for name, value in report.user_properties if report.when == "call" else ():
-            terminalreporter.write_line(f"{report.nodeid.split('::')[-1]}: {name} {value}")
-
-
 # ---------------------------------------------------------------- when something fails
 
 @pytest.hookimpl(hookwrapper=True)

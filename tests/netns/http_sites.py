@@ -47,7 +47,7 @@ def await_http(site):
     site.end()
 
 
-def routed(http, host):
+def routed(http, host, annotations=None):
     """A VirtualService of these routes."""
-    return {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": host, "namespace": NAMESPACE},
-            "spec": {"hosts": [host], "http": http}}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": host, "namespace": NAMESPACE, "annotations": annotations or {}}, "spec": {"hosts": [host], "http": http}}

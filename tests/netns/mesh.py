@@ -74,6 +74,11 @@ def metrics(node):
     return json.loads(node.leat("metrics", "-o", "json").stdout)
 
 
+def counted(node, name, **labels):
+    """The sum of a metric over all of its series on this node with all of these labels."""
+    return sum(each["value"] for each in metrics(node) if each["name"] == name and labels.items() <= each["labels"].items())
+
+
 def requests_counted(node, **labels):
     """How many HTTP requests this node's proxy counted with all of these labels."""
-    return sum(each["value"] for each in metrics(node) if each["name"] == "istio_requests_total" and labels.items() <= each["labels"].items())
+    return counted(node, "istio_requests_total", **labels)

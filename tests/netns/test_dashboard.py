@@ -59,6 +59,7 @@ def test_its_data_are_edges_and_splits_as_configured_and_measured(shop, split):
     route = next(route for route in data["routes"] if route["host"] == "backend")
     assert [to["percent"] for to in route["destinations"]] == [70, 30]
     assert sum(to["measuredPercent"] for to in route["destinations"]) == pytest.approx(100)
+    assert route["load"]["rate"] > 0 and route["load"]["successRate"] == 1 and route["load"]["p99Ms"] > 0
 
 
 def test_it_answers_nobody_who_came_by_another_name(shop):

@@ -15,9 +15,14 @@ from lab.cgroup import mount_point
 pytestmark = asks_leat
 
 
+def hear_ctrl_c():
+    """A suite that a shell runs in the background is deaf to it, and so would its children be."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*options):
     return subprocess.Popen([sys.executable, REPOSITORY / "demo" / "demo.py", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, start_new_session=True)
+                            text=True, start_new_session=True, preexec_fn=hear_ctrl_c)
 
 
 def traces(demo):

@@ -13,7 +13,8 @@ from shop import BACKEND_PORT, NAMESPACE, Shop
 
 pytestmark = pytest.mark.skipif(PLAIN, reason="asks Leat, and LEAT_PLAIN is set")
 
-PORT = 6443
+PORT, OTHER_PORT = 6443, 6444
+LEASE = "leat-system/leat-agent"
 SERVER = REPOSITORY / "tests" / "netns" / "api_server.py"
 
 
@@ -27,9 +28,9 @@ class ApiServer:
         self.program = None
         self.start()
 
-    def start(self):
+    def start(self, port=PORT):
         command = ["/usr/bin/python3", SERVER, "--objects", self.shop.lab.objects.folder, "--state", self.state,
-                   "--address", self.shop.a.gateway4, "--port", PORT]
+                   "--address", self.shop.a.gateway4, "--port", port]
         self.program = self.shop.a.start(command + (["--without", *self.without] if self.without else []))
         self.program.expect("serving")
 
@@ -48,8 +49,9 @@ class ApiServer:
         return [path for _, path, answered in self.do("requests") if f"/{kind}" in path and answered == status]
 
     def config(self, node):
-        return {"objects": None, "kubernetes": {"servers": [f"https://{self.shop.a.gateway4}:{PORT}"], "token": str(self.state / "token"),
-                                                "ca": str(self.state / "ca.crt"), "netns": str(node.netns_folder)}}
+        return {"objects": None, "kubernetes": {"servers": [f"https://{self.shop.a.gateway4}:{port}" for port in (PORT, OTHER_PORT)],
+                                                "token": str(self.state / "token"), "ca": str(self.state / "ca.crt"), "lease": LEASE,
+                                                "netns": str(node.netns_folder)}}
 
 
 @contextlib.contextmanager
@@ -184,6 +186,79 @@ def test_a_token_that_ran_out_is_read_again(cluster):
     with all_to_v2(cluster):
         answered_by(cluster, V2)
     answered_by(cluster, ALL)
+
+
+def says_that_the_server_is_away(node):
+    return "Kubernetes API: can't be read" in node.leat("check", check=False).stdout
+
+
+def test_nothing_is_lost_while_the_server_is_away_and_traffic_does_not_notice(cluster):
+    """It comes back with another CA and token, and has forgotten every version: one pod is gone by then, and a route there, to a subset
+    that is as new as the route itself."""
+    gone = cluster.backends["backend-v1-2"]
+
+    def be_away():
+        cluster.api.stop()
+        cluster.lab.objects.remove(f"pod-{NAMESPACE}-{gone.name}")
+        cluster.split(0, 100)
+        for node in cluster.lab.nodes:
+            wait_for(lambda node=node: says_that_the_server_is_away(node), f"{node.name} says it", 20)
+        assert set(cluster.ask(60)["pods"]) == ALL  # as it was last seen
+        cluster.api.start()
+        for node in cluster.lab.nodes:
+            wait_for(lambda node=node: captured_backends(node) == ALL - {gone.name}, f"{node.name} knows that a pod is gone", 60)
+
+    try:
+        result = cluster.ask_during(be_away, count=3000)
+        assert not result["failed"], result
+        answered_by(cluster, V2)
+    finally:
+        cluster.lab.objects.remove("split")
+        cluster.lab.objects.pod(gone, gone.labels, account="backend")
+    wait_until_known(cluster)
+    answered_by(cluster, ALL)
+    for node in cluster.lab.nodes:
+        node.wait_ready()
+
+
+def test_an_agent_that_starts_while_the_server_is_away_goes_by_what_the_one_before_it_knew(cluster):
+    """The proxy is new as well, so every socket, certificate and route that the requests need comes from that agent."""
+    cluster.api.stop()
+    try:
+        with strict(cluster):  # which nobody hears of yet
+            for node in cluster.lab.nodes:
+                node.agent.kill()
+                node.kill_proxies()
+                node.start_leat(**cluster.api.config(node))
+            for node in cluster.lab.nodes:
+                wait_for(lambda node=node: captured_backends(node) == ALL, f"{node.name} knows all pods", 40)
+            wait_for(lambda: not cluster.ask(20)["failed"], "requests are answered", 40)
+            assert set(cluster.ask(60)["pods"]) == ALL
+            flow = flows(cluster.a, path="hbone", sourcePod="frontend")[0]
+            assert flow["peerIdentity"] == "spiffe://cluster.local/ns/shop/sa/backend"
+            for node in cluster.lab.nodes:
+                wait_for(lambda node=node: says_that_the_server_is_away(node), f"{node.name} says it", 20)
+                assert "what was seen until 20" in node.leat("check", check=False).stdout
+            target = cluster.backends["backend-v1-2"].ipv4
+            assert cluster.visitor.call(try_http, target, BACKEND_PORT) == "ok"
+            cluster.api.start()
+            wait_for(lambda: cluster.visitor.call(try_http, target, BACKEND_PORT) != "ok", "the edit counts: strangers are refused", 60)
+            assert not cluster.ask(20)["failed"]
+    finally:
+        if not cluster.api.program.alive:
+            cluster.api.start()
+    wait_until_known(cluster)
+    for node in cluster.lab.nodes:
+        node.wait_ready()
+
+
+def test_edits_count_by_the_second_server_when_the_first_is_away(cluster):
+    for port in (OTHER_PORT, PORT):
+        cluster.api.stop()
+        cluster.api.start(port)
+        with all_to_v2(cluster):
+            answered_by(cluster, V2, timeout=60)
+        answered_by(cluster, ALL, timeout=60)
 
 
 # ---------------------------------------------------------------- kinds that are not installed

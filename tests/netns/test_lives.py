@@ -71,6 +71,25 @@ def test_with_the_whole_proxy_gone_connects_wait_for_the_next_one(loaded):
     assert report["failed"] == {} and report["done"] == 100
 
 
+def test_a_proxy_that_is_told_to_end_serves_until_the_next_one_does(loaded):
+    """As where its pod is deleted: the next one comes a moment later."""
+    callers = Callers(loaded.frontend, loaded.far.ipv4, threads=IN_FLIGHT)
+    old = loaded.a.proxy
+    old.signal(signal.SIGTERM)
+    old.expect("told to end")
+    assert [loaded.frontend.call(try_connect, loaded.far.ipv4, BASE_PORT + ECHO) for _ in range(20)] == ["ok"] * 20
+    loaded.a.start_proxy()
+    wait_for(lambda: not old.alive, "the old one has drained", timeout=20)
+    report = callers.stop()
+    assert report["failed"] == {} and report["done"] > 100
+
+
+def test_a_proxy_that_is_told_to_end_and_has_no_successor_ends(loaded):
+    old = loaded.a.proxy
+    old.signal(signal.SIGTERM)
+    wait_for(lambda: not old.alive, "it has ended", timeout=20)
+
+
 def test_a_tunnel_that_waited_for_a_first_proxy_answers_without_delay(new_shop):
     """A connection takes its options from the listener when its handshake is through, here before any proxy has seen the listener."""
     new_shop.b.kill_proxies()
@@ -100,17 +119,14 @@ def _usual_answer_time(say, address, port, count):
     say(statistics.median(took))
 
 
-def test_replacing_the_proxy_fifty_times_under_load_fails_next_to_nothing(loaded):
-    """Nothing is what it should be. Known defect: on a busy machine one of the replacements has cut, at most, what was on its way to the
-    other node at that moment, a request of each of the four callers."""
+def test_replacing_the_proxy_fifty_times_under_load_fails_nothing(loaded):
     callers = {"one request a connection": Callers(loaded.frontend, loaded.far.ipv4, threads=2),
                "five requests a connection": Callers(loaded.frontend, loaded.far.ipv4, threads=2, each=5),
                "same node": Callers(loaded.frontend, loaded.near.ipv4, threads=1)}
     for number in range(UPGRADES):
         loaded.lab.nodes[number % 2].replace_proxy()
     reports = {name: caller.stop() for name, caller in callers.items()}
-    failed = {name: report["failed"] for name, report in reports.items()}
-    assert failed["same node"] == {} and sum(count for each in failed.values() for count in each.values()) <= 4, failed
+    assert {name: report["failed"] for name, report in reports.items()} == dict.fromkeys(callers, {})
     assert all(report["done"] > UPGRADES for report in reports.values())
 
 

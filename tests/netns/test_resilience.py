@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from mesh import asks_leat, requests_counted
+from mesh import asks_leat, counted, requests_counted
 from http_programs import Talk, answering, ask, chunked, get, ok, post, response, serve
 from http_sites import routed
 from lab import wait_for
@@ -41,11 +41,11 @@ class Trio:
         for name in self.servers:
             self.heard(name)
 
-    def serve_by(self, handlers, **fields):
+    def serve_by(self, handlers, annotations=None, **fields):
         """The same behind a route with these fields, and a second one that tells when it is in force."""
         self._start_all(handlers)
         probe = {"match": [{"uri": {"exact": f"/in-force-{self.port}"}}], "route": [{"destination": {"host": "trio", "subset": "none"}}]}
-        self._routes = self.shop.lab.objects.write("trio-routes", routed([probe, {"route": [{"destination": {"host": "trio"}}], **fields}], "trio"))
+        self._routes = self.shop.lab.objects.write("trio-routes", routed([probe, {"route": [{"destination": {"host": "trio"}}], **fields}], "trio", annotations))
         wait_for(lambda: outcome(self._find_probe) == "ok", "the route is in force")
         self.all_heard()  # of probes that came before the route
 
@@ -395,3 +395,71 @@ def _answer_times(address, port, count):
         ask(address, port, get())
         took.append(time.monotonic() - started)
     return took[20:]
+
+
+def test_what_a_request_names_or_a_server_limits_is_tried_again_where_the_route_says_so(trio):
+    def marked(*headers):
+        def handle(talk, say):
+            while request := talk.request():
+                say(request.method)
+                talk.send(response(503 if "envoy" in headers[0] else 200, b"marked", *headers))
+        return handle
+    named = get("/", "x-envoy-retriable-header-names: x-other, X-Come-Back")
+    trio.serve_by(dict(near=marked("x-come-back: yes"), far=good, other=good), retries={"attempts": 1, "retryOn": "retriable-headers"})
+    while not trio.heard("near"):
+        assert trio.call(ask, named).body == b"good"
+    assert b"marked" in {trio.call(ask, get()).body for _ in range(40)}, "who names nothing gets what there is"
+
+
+def test_a_server_that_asks_for_less_is_left_alone_unless_the_route_says_otherwise(trio):
+    def limited(talk, say):
+        while request := talk.request():
+            say(request.method)
+            talk.send(response(503, b"less", "x-envoy-ratelimited: true"))
+    handlers = dict(near=limited, far=good, other=good)
+    trio.serve_by(handlers, retries={"attempts": 1, "retryOn": "5xx"})
+    assert b"less" in {trio.call(ask, get()).body for _ in range(40)}
+    trio.end()
+    trio.servers.clear()
+    trio.serve_by(handlers, retries={"attempts": 1, "retryOn": "envoy-ratelimited"})
+    trio.all_heard()
+    while not trio.heard("near"):
+        assert trio.call(ask, get()).body == b"good"
+
+
+# ---------------------------------------------------------------- hedging
+
+@BAD_ONES
+def test_a_slow_backend_is_overtaken_where_a_route_hedges(trio, bad):
+    """It answers after five seconds; nobody waits so long, and it hears that nobody waits any more."""
+    def slow(talk, say):
+        while request := talk.head():
+            say(request.method)
+            talk.sock.settimeout(5)
+            try:
+                talk.sock.recv(1)
+                return say("let go")
+            except ConnectionError:
+                return say("let go")
+            except TimeoutError:
+                talk.send(ok(b"slow"))
+    trio.serve_by({name: slow if name == bad else good for name in trio.pods}, annotations={"leat.dev/hedge-after": "100ms"})
+    said = []
+    while "GET" not in said:
+        started = time.monotonic()
+        assert trio.call(ask, get()).body == b"good"
+        assert time.monotonic() - started < 4
+        said += trio.heard(bad)
+    wait_for(lambda: said.extend(trio.heard(bad)) or "let go" in said, "the slow one is let go")
+    assert counted(trio.shop.a, "leat_hedges_total", result="won") >= 1
+
+
+def test_a_post_is_never_hedged(trio):
+    def slow(talk, say):
+        while request := talk.request():
+            say(request.method)
+            time.sleep(0.5)
+            talk.send(ok(b"slow"))
+    trio.serve_by(dict.fromkeys(trio.pods, slow), annotations={"leat.dev/hedge-after": "50ms"})
+    assert trio.call(ask, post(b"one book")).body == b"slow"
+    assert trio.all_heard() == 1

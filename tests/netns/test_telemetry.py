@@ -176,6 +176,18 @@ def test_a_collector_in_the_mesh_gets_spans_encrypted(shop, far, sites):
     collector.end()
 
 
+def test_spans_are_packed_and_carry_what_the_collector_asks_for(shop, near, heard):
+    collector = Collector(shop, near, "10.96.0.48")
+    tracing = {"otlp": collector.url, "samplingPercentage": 100, "compression": "gzip", "headers": {"X-Scope-OrgID": "shop"}}
+    with mesh_settings(shop, tracing=tracing):
+        until(heard, get("/"), lambda got: traceparent(got) and traceparent(got)[3] == "01")
+        request = collector.request()
+        assert (request.header("content-encoding"), request.header("x-scope-orgid")) == ("gzip", "shop")
+        heard(get("/packed"))
+        assert collector.span(lambda span: span.attributes.get("url.path") == "/packed")
+    collector.end()
+
+
 def test_spans_of_an_absent_collector_are_counted_and_requests_do_not_notice(shop, near, heard):
     collector = Collector(shop, near, "10.96.0.47", status=400)
     before = counter(shop, "leat_spans_dropped_total", reason="refused")
@@ -261,10 +273,22 @@ def test_top_measures_the_edges(shop, site):
     program = shop.a.start([shop.a.lab.binary("leat"), "top", "--once", "--interval", "2s", "-o", "json"], {"LEAT_AGENT": str(shop.a.api_socket)})
     while program.alive:
         site.call(ask_in_turn, [get("/well")] * 3 + [get("/broken")])
-    edge = next(each for each in json.loads(program.text()) if each["service"] == site.name)
+    edge = next(each for each in json.loads(program.text()) if each["kind"] == "edge" and each["service"] == site.name)
     assert (edge["source"], edge["workload"], edge["version"]) == ("frontend", site.pod.name, site.pod.labels["version"])
     assert edge["requests"] >= 4 and 0.5 < edge["successRate"] < 0.95 and edge["rate"] > 1
     assert 0 < edge["p50Ms"] <= edge["p95Ms"] <= edge["p99Ms"]
+
+
+def test_top_measures_the_routes(shop):
+    shop.split(70, 30)
+    wait_for(lambda: "backend" in shop.a.leat("routes").stdout, "the split is in force")
+    program = shop.a.start([shop.a.lab.binary("leat"), "top", "--once", "--interval", "2s", "-o", "json"], {"LEAT_AGENT": str(shop.a.api_socket)})
+    while program.alive:
+        shop.ask(20, each=5)
+    shop.lab.objects.remove("split")
+    route = next(each for each in json.loads(program.text()) if each["kind"] == "route")
+    assert route["route"] == "VirtualService shop/backend [0]" and route["rate"] > 1 and route["successRate"] == 1
+    assert 0 < route["p50Ms"] <= route["p95Ms"] <= route["p99Ms"]
 
 
 def test_flows_say_how_many_requests_a_connection_carried(shop, site):

@@ -39,6 +39,11 @@ Candidates::Candidates(Balancer& balancer, const Service& service, const Service
   if (remote_only && port.group_ends.empty() && port.tables.empty()) backends_ = backends_.first(port.remote);
 }
 
+void Candidates::only_at(const IpAddress& address) {
+  const auto found = std::ranges::find(backends_, address, [](const Backend& each) { return each.target.ip; });
+  if (found != backends_.end()) backends_ = std::span(&*found, 1);
+}
+
 bool Candidates::was_tried(const Backend& backend) const {
   const auto first = std::span(first_tried_).first(std::min<size_t>(tried_, first_tried_.size()));
   return std::ranges::find(first, &backend) != first.end() ||
@@ -295,11 +300,11 @@ void Balancer::succeeded(const SocketAddress& target, const Use& use, Clock::tim
 }
 
 void Balancer::answered(const Use& use, uint16_t code, Clock::time_point now) {
-  const Conduct conduct = conduct_of(code);
+  const bool watched = use.service_ && use.port_->policy->outliers;
+  const Conduct conduct = watched ? conduct_of(code, use.port_->policy->outliers->error_codes) : conduct_of(code);
   watch(use, conduct, now);
   const bool bad = conduct == Conduct::kGatewayError || conduct == Conduct::kLocalFailure;
   use.state_->bad_answers = bad ? use.state_->bad_answers + 1 : 0;
-  const bool watched = use.service_ && use.port_->policy->outliers;
   if (use.state_->bad_answers >= limits::kBadAnswers && !watched) {
     use.state_->bad_answers = 0;
     leave_out(*use.state_, limits::kEjection, now);

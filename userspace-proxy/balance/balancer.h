@@ -39,6 +39,8 @@ class Candidates {
  public:
   // Null when every backend was offered.
   const Backend* next();
+  // Leaves only those at `address`, where there are some: a port that passes on chooses none.
+  void only_at(const IpAddress& address);
   [[nodiscard]] bool more() const { return tried_ < backends_.size(); }
   [[nodiscard]] const Service& service() const { return service_; }
   [[nodiscard]] const Service::Port& port() const { return port_; }

@@ -73,10 +73,11 @@ Cause count_conduct(HostHealth::State& state, const Policy::Outliers& policy, Co
 
 }  // namespace
 
-Conduct conduct_of(uint16_t code) {
+Conduct conduct_of(uint16_t code, std::span<const uint16_t> error_codes) {
   if (code == 0) return Conduct::kLocalFailure;
-  if (code == 502 || code == 503 || code == 504) return Conduct::kGatewayError;
-  return code >= 500 && code < 600 ? Conduct::kServerError : Conduct::kGood;
+  const bool is_error = error_codes.empty() ? code >= 500 && code < 600 : std::ranges::binary_search(error_codes, code);
+  if (!is_error) return Conduct::kGood;
+  return code == 502 || code == 503 || code == 504 ? Conduct::kGatewayError : Conduct::kServerError;
 }
 
 std::optional<Ejection> note(const Service& service, const Service::Port& port, const Backend& backend, Conduct conduct,

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "userspace-proxy/limits.h"
@@ -19,7 +20,8 @@ enum class Conduct : uint8_t {
   kConnected,     // a connection was made; says nothing of how it serves
   kLocalFailure,  // it could not be connected to, or ended a connection without an answer
 };
-Conduct conduct_of(uint16_t code);  // of an HTTP answer; 0: none
+// Of an HTTP answer; 0: none. `error_codes`: ascending, what is an error in place of 5xx; none: 5xx is.
+Conduct conduct_of(uint16_t code, std::span<const uint16_t> error_codes = {});
 
 struct Ejection {
   const Service& service;

@@ -16,26 +16,32 @@ class AnyStream {
   explicit AnyStream(HttpStream stream) : stream_(std::move(stream)) {}
   explicit AnyStream(Upstream upstream)
       : stream_(std::visit(
-            [](auto& stream) { return std::variant<ring::Socket, TunnelStream, HttpStream>(std::move(stream)); },
+            [](auto& stream) {
+              return std::variant<ring::Socket, TunnelStream, HttpStream, TlsStream>(std::move(stream));
+            },
             upstream)) {}
 
  private:
-  // The awaiters of all for one operation, as one.
-  template <typename OfSocket, typename OfStream>
+  // The awaiters of all for one operation, as one. What waits in a socket waits so under TLS too, where it may.
+  template <typename OfSocket, typename OfStream, typename... OfTls>
   class Either {
    public:
     template <typename Of, typename Start>
     Either(Of& of, Start start)
-        : operation_(std::visit([&](auto& stream) { return std::variant<OfSocket, OfStream>(start(stream)); }, of)) {}
+        : operation_(std::visit([&](auto& stream) { return std::variant<OfSocket, OfStream, OfTls...>(start(stream)); },
+                                of)) {}
     [[nodiscard]] bool await_ready() {
       return std::visit([](auto& operation) { return operation.await_ready(); }, operation_);
     }
-    bool await_suspend(std::coroutine_handle<> waiter) {
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
       return std::visit(
-          [&](auto& operation) {
-            if constexpr (std::is_void_v<decltype(operation.await_suspend(waiter))>) {
+          [&](auto& operation) -> std::coroutine_handle<> {
+            using Suspended = decltype(operation.await_suspend(waiter));
+            if constexpr (std::is_void_v<Suspended>) {
               operation.await_suspend(waiter);
-              return true;
+              return std::noop_coroutine();
+            } else if constexpr (std::is_same_v<Suspended, bool>) {
+              return operation.await_suspend(waiter) ? std::coroutine_handle<>(std::noop_coroutine()) : waiter;
             } else {
               return operation.await_suspend(waiter);
             }
@@ -47,12 +53,12 @@ class AnyStream {
     }
 
    private:
-    std::variant<OfSocket, OfStream> operation_;
+    std::variant<OfSocket, OfStream, OfTls...> operation_;
   };
 
  public:
-  using Receive = Either<ring::Socket::Receive, SessionStream::Receive>;
-  using Send = Either<ring::Socket::Send, SessionStream::Send>;
+  using Receive = Either<ring::Socket::Receive, SessionStream::Receive, TlsStream::Receive>;
+  using Send = Either<ring::Socket::Send, SessionStream::Send, TlsStream::Send>;
   using Hangup = Either<ring::Socket::Hangup, SessionStream::Hangup>;
 
   [[nodiscard]] Receive recv() {
@@ -74,6 +80,7 @@ class AnyStream {
   // what is queued still goes out.
   void close() {
     if (auto* tunnel = std::get_if<TunnelStream>(&stream_)) return tunnel->reset();
+    if (auto* tls = std::get_if<TlsStream>(&stream_)) return tls->close();
     socket() ? socket()->close() : request()->leave();
   }
 
@@ -94,7 +101,7 @@ class AnyStream {
   [[nodiscard]] HttpStream* request() { return std::get_if<HttpStream>(&stream_); }
 
  private:
-  std::variant<ring::Socket, TunnelStream, HttpStream> stream_;
+  std::variant<ring::Socket, TunnelStream, HttpStream, TlsStream> stream_;
 };
 
 }  // namespace leat::proxy

@@ -63,7 +63,7 @@ Outcome<ChosenTarget> follow(const route::Route& route, ChosenTarget chosen, con
                              bool ipv6, uint32_t random) {
   chosen.route = &route;
   if (route.destinations.empty()) return chosen;
-  chosen.destination = &route::pick(route, random);
+  chosen.destination = &route::pick(route.destinations, random);
   RouteTarget target = mesh.resolve(*chosen.destination, record.requested.port, ipv6);
   if (target.service && record.service != target.service) record.service = target.service;
   if (target.missing != RouteTarget::Missing::kNothing && chosen.destination->missing_status == 500)
@@ -83,34 +83,78 @@ Outcome<ChosenTarget> follow(const route::Route& route, ChosenTarget chosen, con
   return chosen;
 }
 
+// The one that the request's host names, where several have its address; null: none of them.
+ServiceRef asked_by(const Destination& to, const http1::RequestHead& request, uint16_t port) {
+  if (to.others.empty()) return to.service;
+  std::string host(request.authority());
+  if (const size_t colon = host.rfind(':'); colon != std::string::npos && host.find(']', colon) == std::string::npos)
+    host.resize(colon);
+  std::ranges::transform(host, host.begin(), [](char letter) {
+    return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+  });
+  return to.service_of(host, port);
+}
+
+// The very address that the client asked for, as if it were a Service of its own: the mesh knows nothing more of it.
+ChosenTarget passed_on(const SocketAddress& requested) {
+  auto service = std::make_unique<Service>();
+  service->key = service->name = "PassthroughCluster";  // as Istio calls it
+  Service::Port& port = service->ports.emplace_back();
+  port.port = requested.port;
+  port.ipv6 = !requested.ip.is_v4();
+  port.protocol = v1::PROTOCOL_HTTP;
+  port.id = std::hash<SocketAddress>()(requested);
+  Backend& backend = port.backends.emplace_back();
+  backend.target = requested;
+  port.remote = 1;
+  ServiceRef shared(service.release());
+  const Service::Port* only = &shared->ports.front();
+  return {.asked = shared, .service = shared, .port = only};
+}
+
+// The client's pod has left the mesh, or what it asks for has: its connection is from before that. Its last request
+// goes to the endpoints that were known then, as Kubernetes would balance it; routes hold in the mesh alone.
+Outcome<ChosenTarget> as_it_was(const FlowRecord& record) {
+  const ServiceRef& known = record.service;
+  if (!known) return std::unexpected(Reason::kNotAnAlias);
+  const Service::Port* port = known->find_port(record.requested.port, !record.requested.ip.is_v4());
+  if (!port) return std::unexpected(Reason::kNoSuchPort);
+  return ChosenTarget{.asked = known, .service = known, .port = port, .last = true};
+}
+
 }  // namespace
 
 Outcome<ChosenTarget> choose_target(Worker& worker, FlowRecord& record, const http1::RequestHead& request,
                                     const IpAddress& alias) {
   const MeshRef mesh = worker.mesh();
   const std::optional<Destination> to = mesh->destination(alias);
-  if (!to) return std::unexpected(Reason::kNotAnAlias);
-  if (record.service != to->service) record.service = to->service;
-  if (!to->service) return std::unexpected(Reason::kTargetGone);
+  if (!to) return as_it_was(record);
+  if (!to->service) {
+    if (record.service) record.service = nullptr;
+    return std::unexpected(Reason::kTargetGone);
+  }
+  const ServiceRef asked = asked_by(*to, request, record.requested.port);
+  if (record.service != asked) record.service = asked;
+  if (!asked || !asked->is_visible_to(record.source->namespace_)) return passed_on(record.requested);
 
   const bool ipv6 = !to->address.is_v4();
   const FindHeader find{request.fields()};
   const route::Request seen = view_of(request, record.requested.port, find);
-  const route::Decision decision = decide_by(*to->service, record, seen);
+  const route::Decision decision = decide_by(*asked, record, seen);
   switch (decision.kind) {
     case route::Decision::Kind::kNoMatch:
       return std::unexpected(Reason::kNoRoute);
     case route::Decision::Kind::kRouted:
-      return with_hash(follow(*decision.route,
-                              {.asked = to->service, .matched_path = decision.matched_path(request.path_and_query())},
-                              *mesh, record, ipv6, worker.draw()),
-                       worker, record, seen);
+      return with_hash(
+          follow(*decision.route, {.asked = asked, .matched_path = decision.matched_path(request.path_and_query())},
+                 *mesh, record, ipv6, worker.draw()),
+          worker, record, seen);
     case route::Decision::Kind::kUnrouted:
       break;
   }
-  const Service::Port* port = to->service->find_port(record.requested.port, ipv6);
+  const Service::Port* port = asked->find_port(record.requested.port, ipv6);
   if (!port) return std::unexpected(Reason::kNoSuchPort);
-  return with_hash(ChosenTarget{.asked = to->service, .service = to->service, .port = port}, worker, record, seen);
+  return with_hash(ChosenTarget{.asked = asked, .service = asked, .port = port}, worker, record, seen);
 }
 
 }  // namespace leat::proxy

@@ -20,6 +20,7 @@ struct ChosenTarget {
   ServiceRef service;                               // whose endpoints it is
   const Service::Port* port = nullptr;              // of `service`; null as `destination`
   HashKey hash;
+  bool last = false;  // this node's mesh has no such destination any more: the client had better connect anew
 };
 
 // Shows the Service in `record`, whose client sends `request` to `alias`.

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "userspace-proxy/http1/limits.h"
+#include "userspace-proxy/tls/client_hello.h"
 
 namespace leat::proxy {
 namespace {
@@ -32,6 +33,7 @@ FirstBytes look_at(const ring::Chain& bytes) {
   const std::string_view text = front_of(bytes, copy);
   if (text.starts_with(kHttp2Preface)) return FirstBytes::kHttp2;
   if (kHttp2Preface.starts_with(text)) return FirstBytes::kUndecided;
+  if (text.front() == tls::ClientHelloReader::kFirstByte) return FirstBytes::kTls;
   const size_t method_bytes = text.find_first_not_of(kTokenCharacters);
   if (method_bytes == std::string_view::npos) {
     return text.size() < kLookedAt ? FirstBytes::kUndecided : FirstBytes::kOpaque;

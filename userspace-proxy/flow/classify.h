@@ -15,6 +15,7 @@ enum class FirstBytes : uint8_t {
   kUndecided,  // more are needed
   kHttp1,      // a method and a space: the codec has the last word
   kHttp2,      // its preface
+  kTls,        // a handshake record
   kOpaque,     // anything else
 };
 

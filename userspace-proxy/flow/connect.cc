@@ -15,6 +15,11 @@ bool is_endpoints_fault(Reason reason) {
     case Reason::kTunnelBroken:
     case Reason::kRefusedByPeer:
     case Reason::kMutualTlsOnly:
+    case Reason::kServerClosed:  // before it had said that it speaks HTTP/2
+    case Reason::kServerUntrusted:
+    case Reason::kServerExpired:
+    case Reason::kServerName:
+    case Reason::kServerTlsFailed:
       return true;
     default:
       return false;

@@ -50,6 +50,7 @@ void keep_alive(const ring::Socket& socket, const v1::ConnectionLimits& limits) 
 Way way_to(const Mesh& mesh, const Backend& backend) {
   const v1::UpstreamTls tls = backend.policy ? backend.policy->tls : v1::UPSTREAM_TLS_AUTO;
   if (tls == v1::UPSTREAM_TLS_DISABLE) return Way::kOutsideTheMesh;
+  if (tls == v1::UPSTREAM_TLS_ORIGINATE) return Way::kTls;
   const bool in_mesh = backend.workload && backend.workload->captured &&
                        backend.workload->mtls_at(backend.target.port) != v1::MTLS_DISABLE;
   if (!in_mesh) return tls == v1::UPSTREAM_TLS_MUTUAL ? Way::kNone : Way::kOutsideTheMesh;
@@ -65,7 +66,7 @@ Reason policy_on(Way way, const Worker& worker, const Workload& source, const Ba
 }
 
 ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mesh& mesh, const Backend& backend,
-                                   EarlyBytes& early, ring::Clock::time_point deadline) {
+                                   EarlyBytes& early, ring::Clock::time_point deadline, std::string_view alpn) {
   record.destination = backend.workload;
   record.server = backend.target;
   const Way way = way_to(mesh, backend);
@@ -81,12 +82,19 @@ ring::Task<Outcome<Upstream>> dial(Worker& worker, FlowRecord& record, const Mes
   }
 
   record.path = v1::PATH_PROXY;
-  record.security = way == Way::kSameNode ? Security::kSameNode : Security::kPlaintext;
+  record.security = way == Way::kSameNode ? Security::kSameNode
+                    : way == Way::kTls    ? Security::kTls
+                                          : Security::kPlaintext;
   const Reason denied = policy_on(way, worker, *record.source, backend);
   if (denied != Reason::kNone) co_return std::unexpected(denied);
   Outcome<ring::Socket> socket = co_await dial_socket(worker, *record.source, backend.target, std::nullopt, deadline);
   if (!socket) co_return std::unexpected(socket.error());
   if (backend.policy) keep_alive(*socket, backend.policy->limits);
+  if (way == Way::kTls) {
+    Outcome<TlsStream> stream = co_await start_tls(worker, std::move(*socket), backend, alpn, deadline);
+    if (!stream) co_return std::unexpected(stream.error());
+    co_return std::move(*stream);
+  }
   co_return std::move(*socket);
 }
 

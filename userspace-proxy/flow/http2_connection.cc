@@ -19,6 +19,24 @@ void Http2Connection::dispatch() {
   }
 }
 
+void Http2Connection::look_at(const ring::Chain& first) {
+  // A server's HTTP/2 begins with the length of its SETTINGS, three bytes that are far from a letter.
+  peer_speaks_http1_ = first.slices().front().bytes().front() == 'H';
+}
+
+void Http2Connection::keep_alive(ring::Clock::duration interval, ring::Clock::duration timeout) {
+  session_.keep_alive(interval, timeout);
+  alive_.emplace(loop_.timers(), [this] { on_time(); });
+}
+
+// What breaks here is noticed by write(), which says GOAWAY and ends the connection.
+void Http2Connection::on_time() {
+  (void)session_.on_time(loop_.now());
+  dispatch();
+  flush_soon();
+  if (!session_.finished()) alive_->arm(session_.next_deadline());
+}
+
 void Http2Connection::drain() {
   if (ended_ || session_.draining()) return;
   session_.drain();

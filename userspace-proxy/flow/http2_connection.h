@@ -2,9 +2,12 @@
 // turn ends; and HttpStream, one request of it and its response.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <list>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "userspace-proxy/flow/session_stream.h"
@@ -33,12 +36,18 @@ class Http2Connection final : public SessionConnection {
   ring::Task<void> run(Transport& transport);
   // No new streams; ends when the open ones have.
   void drain();
+  // Before run(): asks a quiet peer whether it lives, and ends without an answer.
+  void keep_alive(ring::Clock::duration interval, ring::Clock::duration timeout);
 
-  // Client: there is room for a stream beside those that are attached and not asked yet.
-  [[nodiscard]] bool has_room() const {
-    return !ended_ && session_.can_open() && session_.active_streams() + unasked_ < session_.max_streams();
+  // Client: there is room for a stream, of `most` at once, beside those that are attached and not asked yet.
+  [[nodiscard]] bool has_room(uint32_t most) const {
+    return !ended_ && session_.can_open() &&
+           session_.active_streams() + unasked_ < std::min(session_.max_streams(), most);
   }
+  [[nodiscard]] uint32_t unasked() const { return unasked_; }
   [[nodiscard]] bool ended() const { return ended_; }
+  // The peer's first bytes were HTTP/1.1's: it has made nothing of ours.
+  [[nodiscard]] bool peer_speaks_http1() const { return peer_speaks_http1_; }
   [[nodiscard]] http2::MessageSession& session() { return session_; }
 
  private:
@@ -48,46 +57,63 @@ class Http2Connection final : public SessionConnection {
   template <typename Transport>
   ring::Task<void> write(Transport& transport);
   void dispatch();
+  void look_at(const ring::Chain& first);
+  void on_time();
   void left() override { handlers_.changed(); }
   http2::Session& layer() override { return session_; }
 
   http2::MessageSession session_;
   Handlers handlers_;
+  std::optional<ring::Timer> alive_;  // where a quiet peer is asked
   uint32_t unasked_ = 0;
+  bool unheard_ = true;
+  bool peer_speaks_http1_ = false;
   bool reading_ended_ = false;
   bool ended_ = false;
 };
 
 // Connections whose other end opens the streams: those of a worker's clients.
 class Http2Connections {
+  struct Client {
+    Http2Connection* connection;
+    std::string_view pod;
+  };
+
  public:
   // A connection's place in the list.
   class Place {
    public:
-    Place(Http2Connections& all, Http2Connection& connection)
-        : all_(all), position_(all.list_.insert(all.list_.end(), &connection)) {}
+    // `pod`: uid of the client's, which outlives this.
+    Place(Http2Connections& all, Http2Connection& connection, std::string_view pod)
+        : all_(all), position_(all.list_.insert(all.list_.end(), {&connection, pod})) {}
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
     ~Place() { all_.list_.erase(position_); }
 
    private:
     Http2Connections& all_;
-    std::list<Http2Connection*>::iterator position_;
+    std::list<Client>::iterator position_;
   };
 
   // All are told to open no more streams; they end when theirs have.
   void drain() {
-    for (Http2Connection* connection : list_) connection->drain();
+    for (const Client& client : list_) client.connection->drain();
+  }
+  // The same for those of a pod that has left the mesh.
+  void pod_gone(std::string_view uid) {
+    for (const Client& client : list_) {
+      if (client.pod == uid) client.connection->drain();
+    }
   }
   void drain_idle(ring::Clock::time_point before) {
-    for (Http2Connection* connection : list_) {
+    for (const auto& [connection, pod] : list_) {
       if (connection->attached() == 0 && connection->idle_since() <= before) connection->drain();
     }
   }
   [[nodiscard]] size_t size() const { return list_.size(); }
 
  private:
-  std::list<Http2Connection*> list_;
+  std::list<Client> list_;
 };
 
 // One request and its response. Attached to its connection, which outlives it.
@@ -147,8 +173,10 @@ class HttpStream : public SessionStream {
 template <typename Transport>
 ring::Task<void> Http2Connection::run(Transport& transport) {
   flush_soon();  // SETTINGS
+  if (alive_) alive_->arm(session_.next_deadline());
   co_await ring::both(read(transport), write(transport));
   ended_ = true;
+  alive_.reset();
   handlers_.changed();
   co_await outlive_streams();
 }
@@ -159,6 +187,7 @@ ring::Task<void> Http2Connection::read(Transport& transport) {
     ring::IoResult<ring::Chain> bytes = co_await transport.recv();
     open = bytes && !bytes->empty();
     if (open) {
+      if (std::exchange(unheard_, false)) look_at(*bytes);
       open = session_.feed(std::move(*bytes), loop_.now()).has_value();
       dispatch();
       open = open && !session_.finished();
@@ -181,7 +210,7 @@ ring::Task<void> Http2Connection::write(Transport& transport) {
     if (bytes.empty()) {
       if (reading_ended_) co_return;
       if (session_.finished()) transport.abandon();  // nothing left to say or hear
-      if (session_.wants_produce() && loop_.buffers().free_blocks() == 0) {
+      if (session_.wants_produce()) {                // no blocks, or too few
         co_await loop_.sleep_until(loop_.now() + limits::kDryPoolRetry);
         flush_soon();
       }

@@ -11,6 +11,7 @@ namespace {
 ring::Task<void> serve_stream(Worker& worker, FlowRecord& connection, HttpStream stream, const IpAddress& alias) {
   const auto started = worker.loop.now();
   ++connection.requests;
+  ++connection.requests_open;
   FlowRecord record(static_cast<const FlowFacts&>(connection));
   record.bytes = {};
   record.attempts = 0;
@@ -22,6 +23,7 @@ ring::Task<void> serve_stream(Worker& worker, FlowRecord& connection, HttpStream
     const HttpRequestEnd end = co_await serve_request(worker, record, client, exchange, alias, valid, started);
     if (end.verdict == Verdict::kReset) client.stream().request()->reset(http2::ResetCode::kInternalError);
   }
+  --connection.requests_open;
   connection.take_way_from(record);
   connection.service = record.service;
   connection.attempts = record.attempts;
@@ -42,7 +44,7 @@ ring::Task<void> serve_http2(Worker& worker, FlowRecord& record, HttpClient& cli
                                   },
                               .changed = [] {}});
   self = &connection;
-  const Http2Connections::Place place(worker.http2_clients, connection);
+  const Http2Connections::Place place(worker.http2_clients, connection, record.source->uid);
   if (worker.http.draining()) connection.drain();
   co_await connection.run(client);
   record.close(Verdict::kOk, Reason::kNone);

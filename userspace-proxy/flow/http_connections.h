@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdint>
 #include <list>
+#include <string_view>
+#include <utility>
 
 #include "userspace-proxy/limits.h"
 #include "userspace-proxy/ring/socket.h"
@@ -22,7 +24,9 @@ class HttpConnections {
   // A connection's place in the list. One that waits too long has its receive cancelled, and finds overdue() true.
   class Place {
    public:
-    Place(HttpConnections& all, ring::Socket& client, ring::Clock::time_point now) : all_(all), client_(client) {
+    // `pod`: uid of the client's, which outlives this.
+    Place(HttpConnections& all, ring::Socket& client, std::string_view pod, ring::Clock::time_point now)
+        : all_(all), client_(client), pod_(pod) {
       auto& list = all_.of(waits_);
       since_ = now;
       position_ = list.insert(list.end(), this);
@@ -39,21 +43,40 @@ class HttpConnections {
       overdue_ = false;
     }
     [[nodiscard]] bool overdue() const { return overdue_; }
+    // The client's pod has left the mesh: its next connection is none of this proxy's, so this one had better end.
+    [[nodiscard]] bool pod_gone() const { return pod_gone_; }
 
    private:
     friend class HttpConnections;
+    // Its receive completes in a later turn, so that no list changes here.
+    void end() {
+      if (!std::exchange(overdue_, true)) client_.cancel_recv();
+    }
+
     HttpConnections& all_;
     ring::Socket& client_;
+    std::string_view pod_;
     ring::Clock::time_point since_;
     std::list<Place*>::iterator position_;
     Waits waits_ = Waits::kForRequest;
     bool overdue_ = false;
+    bool pod_gone_ = false;
   };
 
   // Call it about once a second, while draining more often.
   void end_overdue(ring::Clock::time_point now) {
     end_since(Waits::kForRequest, now - (draining_ ? limits::kDrainIdle : limits::kClientIdle));
     end_since(Waits::kForHead, now - limits::kHeadTime);
+  }
+  // Ends those of that pod that wait for a request; the others end with the one that they serve.
+  void pod_gone(std::string_view uid) {
+    for (std::list<Place*>& list : lists_) {
+      for (Place* place : list) {
+        if (place->pod_ != uid) continue;
+        place->pod_gone_ = true;
+        if (place->waits_ == Waits::kForRequest) place->end();
+      }
+    }
   }
   // From here on responses say that the connection closes.
   void drain() { draining_ = true; }
@@ -62,11 +85,10 @@ class HttpConnections {
 
  private:
   [[nodiscard]] std::list<Place*>& of(Waits what) { return lists_[static_cast<size_t>(what)]; }
-  // Its receive completes in a later turn, so that no list changes here.
   void end_since(Waits what, ring::Clock::time_point limit) {
     for (Place* place : of(what)) {
       if (place->since_ > limit) break;
-      if (!std::exchange(place->overdue_, true)) place->client_.cancel_recv();
+      place->end();
     }
   }
 

@@ -1,5 +1,6 @@
 #include "userspace-proxy/flow/http_exchange.h"
 
+#include "userspace-proxy/flow/reply_hold.h"
 #include "userspace-proxy/flow/when_blocks.h"
 #include "userspace-proxy/flow/worker.h"
 
@@ -45,14 +46,18 @@ void HttpExchange::keep_repeatable() {
 ring::Task<HttpExchange::End> HttpExchange::try_at(UpstreamPtr upstream) {
   upstream_ = std::move(upstream);
   from_upstream_.begin(upstream_->stream.stream().request(), asked_by(request()));
-  sent_ = unsent_ = too_late_ = stopping_ = false;
+  sent_ = unsent_ = too_late_ = stopping_ = rival_leads_ = false;
   code_ = 0;
   if (deadlines_.any()) watch_time();
 
   co_await send_request();
   const End end = co_await relay_response();
+  let_reply_go();
   if (pumping_) co_await stop_pump();
   timer_.reset();
+  silence_timer_.reset();
+  silent_ = {};
+  if (rival_ || asking_rival_) co_await end_rival();
   if (const HttpStream* stream = from_upstream_.stream()) upstream_reset_ = stream->reset_code();
   from_upstream_.end();
   const bool at_once = client_gone_ || too_late_ || end == End::kUnwanted;
@@ -87,6 +92,7 @@ void HttpExchange::time_is_up() {
   if (!upstream_) return;
   too_late_ = true;
   if (delivered_ && (delivering_ || !is_grpc())) client_.reset();
+  drop_rival();
   upstream_->stream.reset();
 }
 
@@ -181,6 +187,10 @@ ring::Task<void> HttpExchange::stop_pump() {
 
 void HttpExchange::request_is_sent() {
   sent_ = true;
+  if (silent_) {
+    silence_timer_.emplace(worker_.loop.timers(), [this] { std::exchange(silent_, {})(); });
+    silence_timer_->arm(worker_.loop.now() + silence_);
+  }
   watch_client();
   if (half_closed_) upstream_->stream.finish();
 }
@@ -202,8 +212,95 @@ void HttpExchange::client_spoke() {
 
 void HttpExchange::client_failed() {
   client_gone_ = true;
+  drop_rival();
   if (upstream_) upstream_->stream.reset();
   if (paused_) std::exchange(paused_, nullptr)->set();
+}
+
+// ---- a second upstream
+
+void HttpExchange::on_silence(ring::Clock::duration time, std::function<void()> silent) {
+  silence_ = time;
+  silent_ = std::move(silent);
+}
+
+bool HttpExchange::race(UpstreamPtr& rival) {
+  const bool waits = upstream_ && sent_ && !rival_ && !asking_rival_ && !from_upstream_.started() &&
+                     !upstream_->stream.ahead() && !client_gone_ && !too_late_ && is_repeatable();
+  if (!waits) return false;
+  rival_ = std::move(rival);
+  ask_rival(*rival_);
+  return true;
+}
+
+// It may lead by the time that all of the request is sent to it, or be dropped.
+ring::Detached HttpExchange::ask_rival(UpstreamConnection& rival) {
+  asking_rival_ = true;
+  rival_sent_ = false;
+  UpstreamCodec codec(messages_->response);  // nothing is read with it
+  codec.begin(rival.stream.stream().request(), asked_by(request()));
+  ring::Chain out;
+  co_await when_blocks(worker_.loop, [&] {
+    return codec.put_head(out, worker_.loop.buffers(), request(),
+                          {.target = request_edits_.target(), .fields = request_edits_.fields()});
+  });
+  ring::Chain body;
+  const std::span<const uint8_t> kept = messages_->replay.bytes();
+  co_await when_blocks(worker_.loop,
+                       [&] { return body.append_copy(worker_.loop.buffers(), kept.subspan(body.size())); });
+  co_await when_blocks(worker_.loop, [&] {
+    return codec.put_body(out, worker_.loop.buffers(), body, request().connection().framing, true,
+                          from_client_.trailers());
+  });
+  rival.stream.on_early([this] { rival_spoke(); });
+  rival.stream.watch();
+  rival_sent_ = (co_await rival.stream.send(std::move(out))).has_value();
+  if (rival_sent_) codec.finish(from_client_.trailers());
+  asking_rival_ = false;
+  rival_asked_.set();
+}
+
+// With an answer, or its end.
+void HttpExchange::rival_spoke() {
+  if (!rival_) return;
+  const ring::IoResult<ring::Chain>& ahead = *rival_->stream.ahead();
+  const HttpStream* stream = rival_->stream.stream().request();
+  const bool answers = ahead && (stream ? stream->fault() == Fault::kNone : !ahead->empty());
+  if (!answers) return drop_rival();
+  if (from_upstream_.started() || upstream_->stream.ahead()) return;  // it comes second
+  std::swap(upstream_, rival_);
+  rival_leads_ = !rival_leads_;
+  from_upstream_.begin(upstream_->stream.stream().request(), asked_by(request()));
+  upstream_->show_in(record_);
+  rival_->stream.abandon();  // who waits there looks again
+}
+
+// The one that leads has failed, or said what is not wanted. False: there is no other.
+bool HttpExchange::fall_back_to_rival() {
+  if (!has_rival() || delivered_ || client_gone_ || too_late_) return false;
+  rival_->stream.on_early({});
+  std::swap(upstream_, rival_);
+  rival_leads_ = !rival_leads_;
+  drop_rival();
+  from_upstream_.begin(upstream_->stream.stream().request(), asked_by(request()));
+  upstream_->show_in(record_);
+  return true;
+}
+
+void HttpExchange::drop_rival() {
+  if (!rival_) return;
+  rival_->stream.on_early({});
+  rival_->stream.reset();
+  rival_sent_ = false;
+  if (!asking_rival_) worker_.upstreams.end(std::move(rival_), true);
+}
+
+ring::Task<void> HttpExchange::end_rival() {
+  drop_rival();
+  if (asking_rival_ && rival_leads_ && upstream_)
+    upstream_->stream.reset();  // it has answered what it has not heard out
+  if (asking_rival_) co_await rival_asked_.wait();
+  if (rival_) worker_.upstreams.end(std::move(rival_), true);
 }
 
 // ---- the response
@@ -213,25 +310,40 @@ ring::Task<HttpExchange::End> HttpExchange::relay_response() {
   ring::Chain input;
   ring::Chain body;
   for (;;) {
+    const UpstreamConnection* asked = upstream_.get();
     ring::IoResult<ring::Chain> got = co_await upstream_->stream.recv();
-    if (!got) co_return end_of_failure();
-    const bool ended = got->empty();
-    input = std::move(*got);
+    if (upstream_.get() != asked) continue;  // another one has answered first
+    const bool let_go = !got && held_ == Held::kLongEnough;
+    const bool ended = got && got->empty();
+    if (got) input = std::move(*got);
     ring::Chain out;
-    Step step = ended ? reader.read_end(body) : reader.read(input, body);
+    std::optional<End> failed;
+    if (!got && !let_go) failed = end_of_failure();
+    Step step = !got ? Step::kNeedMore : ended ? reader.read_end(body) : reader.read(input, body);
     for (; step == Step::kHead; step = reader.read(input, body)) {
-      if (reader.head().interim() && ++interims_ > limits::kInterimResponses) co_return End::kBadResponse;
-      if (is_unwanted(reader.head())) {
-        if (reader.read(input, body) == Step::kEnd) give_back_upstream(input);
-        co_return End::kUnwanted;
-      }
-      co_await when_blocks(worker_.loop, [&] { return put_response_head(out); });
+      failed = judge_head();
+      if (failed) break;
+      if (held_ == Held::kNo) co_await when_blocks(worker_.loop, [&] { return put_response_head(out); });
+    }
+    if (failed == End::kUnwanted && reader.read(input, body) == Step::kEnd) give_back_upstream(input);
+    if (!failed && (step == Step::kFault || (ended && step == Step::kNeedMore && !reader.stream())))
+      failed = end_of_failure();
+    if (failed) {
+      if (!fall_back_to_rival()) co_return *failed;
+      body.clear();
+      continue;
     }
     if (step == Step::kEnd && is_grpc()) {
       grpc_status_ = grpc::status_of(reader.trailers());
       if (!grpc_status_) grpc_status_ = grpc::status_of(reader.head().fields());
     }
-    if (step == Step::kFault || (ended && step == Step::kNeedMore && !reader.stream())) co_return end_of_failure();
+    if (held_ != Held::kNo) {
+      const bool short_unary = may_be_short_unary(body);
+      if (step == Step::kEnd && short_unary && is_unwanted(&reader.trailers())) co_return End::kUnwanted;
+      if (step == Step::kNeedMore && short_unary && !let_go) continue;
+      let_reply_go();
+      co_await when_blocks(worker_.loop, [&] { return put_response_head(out); });
+    }
     co_await when_blocks(worker_.loop, [&] { return put_response_body(out, body); });
 
     const bool switches = step == Step::kEnd && code_ == 101;
@@ -247,13 +359,43 @@ ring::Task<HttpExchange::End> HttpExchange::relay_response() {
   }
 }
 
-bool HttpExchange::is_unwanted(const http1::ResponseHead& head) const {
-  return unwanted_ && !head.interim() && !client_gone_ && !too_late_ && unwanted_(head);
+// Nothing: it may be passed on, at once or once it is let go.
+std::optional<HttpExchange::End> HttpExchange::judge_head() {
+  const http1::ResponseHead& head = from_upstream_.head();
+  if (head.interim()) return ++interims_ > limits::kInterimResponses ? std::optional(End::kBadResponse) : std::nullopt;
+  if (is_unwanted(nullptr)) return End::kUnwanted;
+  drop_rival();
+  const bool trailers_follow = head.connection().framing != Framing::kNone;
+  if (holds_reply_ && head.status() == 200 && trailers_follow && is_grpc() && is_repeatable()) hold();
+  return std::nullopt;
+}
+
+void HttpExchange::hold() {
+  held_ = Held::kYes;
+  hold_timer_.emplace(worker_.loop.timers(), [this] {
+    held_ = Held::kLongEnough;
+    upstream_->stream.abandon();  // who waits there looks again
+  });
+  hold_timer_->arm(worker_.loop.now() + limits::kReplyHold);
+}
+
+void HttpExchange::let_reply_go() {
+  held_ = Held::kNo;
+  hold_timer_.reset();
+}
+
+bool HttpExchange::is_unwanted(const http1::Fields* trailers) const {
+  return unwanted_ && !client_gone_ && !too_late_ && unwanted_(from_upstream_.head(), trailers);
 }
 
 // Its response was read to the end. `left`: what the upstream has said beyond it.
 void HttpExchange::give_back_upstream(const ring::Chain& left) {
   if (left.empty() && upstream_is_reusable()) worker_.upstreams.put(std::move(upstream_));
+}
+
+void HttpExchange::end_connection() {
+  last_ = true;
+  if (HttpStream* stream = client_.stream().request()) stream->connection().drain();
 }
 
 bool HttpExchange::put_response_head(ring::Chain& out) {
@@ -266,8 +408,8 @@ bool HttpExchange::put_response_head(ring::Chain& out) {
     deadlines_.response_has_begun();
     watch_time();
   }
-  keep_alive_ = asked.keep_alive && request_is_whole() && !half_closed_ && !worker_.http.draining() && code_ != 101 &&
-                http1::framing_for(head, client_side()) != Framing::kUntilClose;
+  keep_alive_ = asked.keep_alive && request_is_whole() && !half_closed_ && !last_ && !worker_.http.draining() &&
+                code_ != 101 && http1::framing_for(head, client_side()) != Framing::kUntilClose;
   return from_client_.put_head(out, worker_.loop.buffers(), head, client_side(), response_edits_.fields());
 }
 
@@ -295,13 +437,14 @@ HttpExchange::End HttpExchange::end_of_failure() const {
   if (delivered_) return End::kCutShort;
   if (fault() != Fault::kNone) return End::kBadRequest;
   if (too_late_) return End::kTooLate;
+  if (held_ != Held::kNo) return End::kUnanswered;
   if (from_upstream_.started()) return End::kBadResponse;
   return upstream_->stream.stream().unprocessed() ? End::kUnprocessed : End::kUnanswered;
 }
 
 bool HttpExchange::upstream_is_reusable() const {
   return !from_upstream_.stream() && from_upstream_.head().connection().keep_alive && sent_ && !unsent_ &&
-         !half_closed_;
+         !half_closed_ && !asking_rival_;
 }
 
 http1::Client HttpExchange::client_side() const { return {request().connection().http10, keep_alive_}; }
@@ -334,7 +477,7 @@ bool HttpExchange::end_call(bool too_late) {
 
 ring::Task<bool> HttpExchange::answer(const LocalAnswer& answer) {
   const bool valid = has_valid_head();
-  keep_alive_ = valid && request_is_whole() && request().connection().keep_alive && !worker_.http.draining();
+  keep_alive_ = valid && request_is_whole() && request().connection().keep_alive && !last_ && !worker_.http.draining();
   code_ = answer.status;
   const http1::LocalResponse response{.status = answer.status,
                                       .reason = worker_.mesh()->settings().no_reason_header() ? "" : answer.label,

@@ -42,10 +42,12 @@ class HttpExchange {
   [[nodiscard]] http1::HeadEdits& response_edits() { return response_edits_; }
 
   // ---- what holds for its tries
-  // Asked with the head of a final response, of which nothing was delivered yet. True: another try follows, and this
-  // response is not wanted.
-  using Unwanted = std::function<bool(const http1::ResponseHead&)>;
+  // Asked with the head of a final response, of which nothing was delivered yet, and with the trailers where they were
+  // waited for. True: another try follows, and this response is not wanted.
+  using Unwanted = std::function<bool(const http1::ResponseHead&, const http1::Fields* trailers)>;
   void on_response(Unwanted unwanted) { unwanted_ = std::move(unwanted); }
+  // The reply to a gRPC call is held back until its trailers are there, within the bounds of reply_hold.h.
+  void hold_reply() { holds_reply_ = true; }
   // Small bodies are kept, so that they can be sent again.
   void keep_repeatable();
   // How long it all may take. What is set after the first try comes too late.
@@ -67,6 +69,16 @@ class HttpExchange {
   // Sends the request and delivers the response. Ends only when nothing runs any more, and the upstream is back in its
   // pool, or ended (but for kUpgraded).
   ring::Task<End> try_at(UpstreamPtr upstream);
+  // In the next try, `silent` is called when nothing of a response came within `time` after all of the request was
+  // sent.
+  void on_silence(ring::Clock::duration time, std::function<void()> silent);
+  // Asks a second upstream in the same try: the first to answer with what is wanted serves it, the other is reset.
+  // False: the try is over, or about to be.
+  bool race(UpstreamPtr& rival);
+  // It is the one that has answered first, in the last try.
+  [[nodiscard]] bool rival_leads() const { return rival_leads_; }
+  // Another upstream may yet answer this try.
+  [[nodiscard]] bool has_rival() const { return rival_ && rival_sent_; }
   // Holds the request back until then. False: the client is gone.
   ring::Task<bool> pause(ring::Clock::time_point until);
   // Delivers an answer made here. False: the client is gone.
@@ -80,6 +92,8 @@ class HttpExchange {
     if (!request_is_whole() || !keeps_body_ || !messages_->replay.whole()) return std::nullopt;
     return messages_->replay.bytes();
   }
+  // Before its response: no other request is to follow on the client's connection.
+  void end_connection();
   [[nodiscard]] bool client_gone() const { return client_gone_; }
   // The client may send another request on this connection. What it has sent of it is back in the client.
   [[nodiscard]] bool connection_goes_on() const { return keep_alive_ && !client_gone_; }
@@ -103,6 +117,8 @@ class HttpExchange {
   [[nodiscard]] uint64_t response_bytes() const { return from_upstream_.body_bytes(); }
 
  private:
+  enum class Held : uint8_t { kNo, kYes, kLongEnough };
+
   // ---- the request
   void name_host();
   ring::Task<void> send_request();
@@ -115,6 +131,13 @@ class HttpExchange {
   void request_is_sent();
   void watch_client();
   void client_spoke();
+  // ---- a second upstream
+  ring::Detached ask_rival(UpstreamConnection& rival);
+  void rival_spoke();
+  bool fall_back_to_rival();
+  void drop_rival();
+  ring::Task<void> end_rival();
+
   void client_failed();
 
   // ---- time
@@ -123,7 +146,10 @@ class HttpExchange {
 
   // ---- the response
   ring::Task<End> relay_response();
-  [[nodiscard]] bool is_unwanted(const http1::ResponseHead& head) const;
+  [[nodiscard]] std::optional<End> judge_head();
+  [[nodiscard]] bool is_unwanted(const http1::Fields* trailers) const;
+  void hold();
+  void let_reply_go();
   void give_back_upstream(const ring::Chain& left);
   [[nodiscard]] bool put_response_head(ring::Chain& out);
   [[nodiscard]] bool put_response_body(ring::Chain& out, ring::Chain& body) const;
@@ -142,18 +168,25 @@ class HttpExchange {
   UpstreamCodec from_upstream_;
   http1::HeadEdits request_edits_, response_edits_;
   Unwanted unwanted_;
+  std::function<void()> silent_;
+  ring::Clock::duration silence_{};
   Deadlines deadlines_;
   std::optional<ring::Timer> timer_;  // where there is a deadline
+  std::optional<ring::Timer> silence_timer_;
+  std::optional<ring::Timer> hold_timer_;
   UpstreamPtr upstream_;
+  UpstreamPtr rival_;  // asked as well
   ring::Chain input_;  // from the client, behind what was read
   ring::Chain body_;   // of the request, not sent yet
   ring::Signal pump_ended_;
+  ring::Signal rival_asked_;
   ring::Signal* paused_ = nullptr;  // while pause() waits
   std::optional<grpc::Status> grpc_status_;
   uint32_t upstream_reset_ = 0;  // how an HTTP/2 upstream has ended the last try; 0: it has not
   uint16_t code_ = 0;
   uint8_t interims_ = 0;      // 1xx that were relayed
   bool keep_alive_ = false;   // as the client was told
+  bool last_ = false;         // of the client's connection
   bool keeps_body_ = false;   // for another try
   bool tried_ = false;        // once at least
   bool delivering_ = false;   // a write to the client is under way
@@ -165,6 +198,11 @@ class HttpExchange {
   bool client_gone_ = false;
   bool pumping_ = false;
   bool stopping_ = false;
+  Held held_ = Held::kNo;     // the reply
+  bool holds_reply_ = false;  // may
+  bool asking_rival_ = false;
+  bool rival_sent_ = false;   // all of the request
+  bool rival_leads_ = false;  // it is upstream_ now
 };
 
 }  // namespace leat::proxy

@@ -64,10 +64,13 @@ ring::Task<void> HttpFlow::run() {
   if (!valid && valid.error() == Reason::kClientReset) co_return false;
   place_.waits(Waits::kForNothing, worker_.loop.now());
   ++record_.requests;
+  record_.requests_open = 1;
 
+  if (place_.pod_gone()) exchange.end_connection();
   last_ = co_await serve_request(worker_, record_, client_, exchange, alias_, valid, started);
+  record_.requests_open = 0;
   bytes_left_ = exchange.leaves_bytes();
-  co_return exchange.connection_goes_on() && last_.verdict != Verdict::kReset && !last_.relayed;
+  co_return exchange.connection_goes_on() && !place_.pod_gone() && last_.verdict != Verdict::kReset && !last_.relayed;
 }
 
 // kClientReset: the client has left without a request.

@@ -2,6 +2,7 @@
 
 #include "userspace-proxy/flow/choose_target.h"
 #include "userspace-proxy/flow/connect.h"
+#include "userspace-proxy/flow/hedge.h"
 #include "userspace-proxy/flow/mirror.h"
 #include "userspace-proxy/flow/request_observer.h"
 #include "userspace-proxy/flow/route_actions.h"
@@ -18,6 +19,19 @@ std::optional<uint32_t> grpc_status_of(const http1::ResponseHead& head) {
   if (head.connection().framing != http1::Framing::kNone) return std::nullopt;
   const auto status = grpc::status_of(head.fields());
   return status ? std::optional(static_cast<uint32_t>(*status)) : std::nullopt;
+}
+
+// Whether the response has a field that the request names as worth another try: Envoy's header for it.
+bool has_named_field(const http1::RequestHead& request, const http1::ResponseHead& response) {
+  std::string_view names = request.fields().get("x-envoy-retriable-header-names").value_or("");
+  while (!names.empty()) {
+    std::string_view name = names.substr(0, names.find(','));
+    names.remove_prefix(std::min(name.size() + 1, names.size()));
+    while (name.starts_with(' ')) name.remove_prefix(1);
+    while (name.ends_with(' ')) name.remove_suffix(1);
+    if (!name.empty() && response.fields().find(name)) return true;
+  }
+  return false;
 }
 
 RetryBudget budget_of(const Service::Port& port) {
@@ -62,7 +76,11 @@ class HttpRequest {
   [[nodiscard]] Reason too_late() const;
 
   bool wants_another(const TryEnd& end);
-  bool wants_another(const http1::ResponseHead& head);
+  bool wants_another(const http1::ResponseHead& head, const http1::Fields* trailers);
+  [[nodiscard]] bool may_hedge() const;
+  void hedge(const SocketAddress& asked);
+  bool begin_race(UpstreamPtr& rival, Balancer::Use use);
+  [[nodiscard]] const Balancer::Use& leading() const { return exchange_.rival_leads() ? rival_ : first_; }
   void tell_balancer(const Balancer::Use& use, End end);
   [[nodiscard]] std::optional<TryEnd> failure_of(const Outcome<End>& ended) const;
   ring::Task<bool> pause();
@@ -83,8 +101,10 @@ class HttpRequest {
   RetryPolicy policy_;
   RetryBudget budget_;
   std::optional<Candidates> candidates_;  // those that were not tried
-  RetryBudgets::Use counted_, counted_retry_;
-  Place place_, retry_place_;  // among those that the policy allows at once
+  RetryBudgets::Use counted_, counted_retry_, counted_hedge_;
+  Place place_, retry_place_, hedge_place_;  // among those that the policy allows at once
+  Ref<const Hedge> hedge_;                   // null: none was begun
+  Balancer::Use first_, rival_;              // of the endpoint of this try, and of the one that the hedge asks
   HttpRequestEnd end_;
   ResponseFlags flags_ = ResponseFlag::kNone;
   uint32_t retries_ = 0;
@@ -101,6 +121,7 @@ ring::Task<HttpRequestEnd> HttpRequest::serve(Outcome<void> valid, ring::Clock::
   } else {
     failure = valid.error();
   }
+  if (hedge_) hedge_->race = {};
   if (failure) co_await refuse(*failure);
   account(started);
   co_return std::move(end_);
@@ -112,6 +133,7 @@ ring::Task<HttpRequest::Failure> HttpRequest::pass_on() {
   Outcome<ChosenTarget> chosen = choose_target(worker_, record_, exchange_.request(), alias_);
   if (!chosen) co_return chosen.error();
   target_ = std::move(*chosen);
+  if (target_.last) exchange_.end_connection();
   if (has_edits(target_)) {
     if (const auto edited = edit_heads(target_, exchange_); !edited) co_return edited.error();
   }
@@ -120,6 +142,7 @@ ring::Task<HttpRequest::Failure> HttpRequest::pass_on() {
     http1::HeadEdits& edits = exchange_.response_edits();
     edits.add("set-cookie", edits.keep(target_.hash.set_cookie));
   }
+  if (exchange_.is_grpc() && version() == HttpVersion::k1) co_return Reason::kNotHttp2;
   std::optional<Place> place = Place::take_now(*target_.port, Limit::kRequests);
   if (!place) co_return Reason::kRequestLimit;
   place_ = std::move(*place);
@@ -180,8 +203,10 @@ void HttpRequest::prepare() {
   deadlines.limit_try(policy_.try_time);
   if (exchange_.is_grpc()) limit_call(deadlines);
   if (exchange_.request_is_whole()) deadlines.request_is_whole(worker_.loop.now());
-  exchange_.on_response([this](const http1::ResponseHead& head) { return wants_another(head); });
-  if (policy_.attempts > 0 || idempotent_ || version() == HttpVersion::k2 || mirrors()) exchange_.keep_repeatable();
+  exchange_.on_response(
+      [this](const http1::ResponseHead& head, const http1::Fields* trailers) { return wants_another(head, trailers); });
+  if (policy_.attempts > 0 && policy_.reads_grpc_status()) exchange_.hold_reply();
+  if (policy_.attempts > 0 || idempotent_ || version() != HttpVersion::k1 || mirrors()) exchange_.keep_repeatable();
   budget_ = budget_of(*target_.port);
   counted_ = worker_.retry_budgets.request(target_.port->id, budget_, worker_.loop.now());
 }
@@ -216,11 +241,15 @@ ring::Task<Outcome<End>> HttpRequest::try_once() {
     if (!connected) co_return std::unexpected(connected.error());
     pending.reset();
     const bool may_be_stale = connected->upstream->reused();
+    if (may_hedge()) exchange_.on_silence(target_.route->hedge_after, [this] { hedge(record_.server); });
+    first_ = std::move(connected->use);
     const End end = co_await exchange_.try_at(std::move(connected->upstream));
     const bool was_stale =
         may_be_stale && reuse != Reuse::kNone && ((end == End::kUnanswered && idempotent_) || end == End::kUnprocessed);
     if (was_stale && exchange_.is_repeatable()) continue;
-    tell_balancer(connected->use, end);
+    tell_balancer(leading(), end);
+    first_ = {};
+    if (exchange_.rival_leads()) ++worker_.hedges.won;
     co_return end;
   }
 }
@@ -229,6 +258,8 @@ ring::Task<Outcome<Connected<UpstreamPtr>>> HttpRequest::connect(Reuse reuse) {
   const auto now = worker_.loop.now();
   if (!candidates_ || policy_.allow_same_host || !candidates_->more())
     candidates_.emplace(worker_.balancer.candidates(*target_.service, *target_.port, false, now, target_.hash.hash));
+  if (target_.port->policy && target_.port->policy->algorithm == v1::LB_PASSTHROUGH)
+    candidates_->only_at(record_.requested.ip);
   return connect_to_one_of<UpstreamPtr>(
       worker_, record_, *candidates_,
       std::min(now + worker_.connect_timeout(target_.port->policy.get()), exchange_.deadlines().next()),
@@ -238,10 +269,21 @@ ring::Task<Outcome<Connected<UpstreamPtr>>> HttpRequest::connect(Reuse reuse) {
       [] { return true; });
 }
 
-// What is declared; else what the client speaks, for its server must have spoken that before it was in the mesh.
+// What the policy says; else what is declared; else what the client speaks, for its server must have spoken that before
+// it was in the mesh, unless a route has led it elsewhere.
 HttpVersion HttpRequest::version() const {
+  const bool client_speaks_it = client_.stream().request();
   const bool declared = target_.port->protocol == v1::PROTOCOL_HTTP2;
-  return declared || client_.stream().request() ? HttpVersion::k2 : HttpVersion::k1;
+  if (const Policy* policy = target_.port->policy.get()) {
+    if (policy->limits.use_client_protocol()) return client_speaks_it ? HttpVersion::k2 : HttpVersion::k1;
+    const v1::H2Upgrade upgrade = declared ? v1::H2_UPGRADE_DEFAULT : policy->limits.h2_upgrade();
+    if (upgrade == v1::H2_UPGRADE_DO_NOT_UPGRADE) return HttpVersion::k1;
+    // A connection that is to become another protocol's can't be a stream.
+    if (upgrade == v1::H2_UPGRADE_UPGRADE && !exchange_.request().connection().upgrade) return HttpVersion::k2;
+  }
+  if (declared) return HttpVersion::k2;
+  if (!client_speaks_it) return HttpVersion::k1;
+  return exchange_.is_grpc() ? HttpVersion::k2 : HttpVersion::k2IfSpoken;
 }
 
 // Of the last try.
@@ -310,9 +352,17 @@ void HttpRequest::tell_balancer(const Balancer::Use& use, End end) {
   worker_.balancer.answered(use, answered ? status_ : 0, worker_.loop.now());
 }
 
-bool HttpRequest::wants_another(const http1::ResponseHead& head) {
+bool HttpRequest::wants_another(const http1::ResponseHead& head, const http1::Fields* trailers) {
   status_ = head.status();
-  return wants_another({.status = head.status(), .grpc_status = grpc_status_of(head)});
+  TryEnd end{.status = head.status(), .grpc_status = grpc_status_of(head)};
+  if (trailers) {
+    if (const auto status = grpc::status_of(*trailers)) end.grpc_status = static_cast<uint32_t>(*status);
+  }
+  end.rate_limited = head.fields().find("x-envoy-ratelimited");
+  end.named = policy_.reads_named_fields() && has_named_field(exchange_.request(), head);
+  if (!exchange_.has_rival() || !policy_.covers(end, idempotent_)) return wants_another(end);
+  worker_.balancer.answered(leading(), status_, worker_.loop.now());
+  return true;  // that one may do better, without a try more
 }
 
 // Counts the retry where it says that there is one.
@@ -334,6 +384,35 @@ bool HttpRequest::wants_another(const TryEnd& end) {
   }
   retry_place_ = std::move(*place);
   ++retries_;
+  return true;
+}
+
+// ---- a hedge
+
+// Once a request, and only where it does no harm that two endpoints act on it.
+bool HttpRequest::may_hedge() const {
+  return target_.route && target_.route->hedge_after.count() > 0 && idempotent_ && !hedge_ &&
+         !exchange_.request().connection().upgrade && exchange_.is_repeatable();
+}
+
+// The endpoint at `asked` is slow. The second request counts as a retry does.
+void HttpRequest::hedge(const SocketAddress& asked) {
+  counted_hedge_ = worker_.retry_budgets.retry(target_.port->id, budget_, worker_.loop.now());
+  std::optional<Place> place = Place::take_now(*target_.port, Limit::kRetries);
+  if (!counted_hedge_ || !place) {
+    ++worker_.hedges.refused;
+    return;
+  }
+  hedge_place_ = std::move(*place);
+  hedge_ = make_ref<Hedge>([this](UpstreamPtr& rival, Balancer::Use use) { return begin_race(rival, std::move(use)); });
+  ask_another(worker_, hedge_, record_, target_, asked, version(), exchange_.deadlines().next());
+}
+
+bool HttpRequest::begin_race(UpstreamPtr& rival, Balancer::Use use) {
+  if (!exchange_.race(rival)) return false;
+  rival_ = std::move(use);
+  ++record_.attempts;
+  ++worker_.hedges.sent;
   return true;
 }
 
@@ -377,6 +456,8 @@ void HttpRequest::account(ring::Clock::time_point started) {
   const RequestFacts facts{.source = record_.source.get(),
                            .destination = tried ? record_.destination.get() : nullptr,
                            .service = record_.service.get(),
+                           .asked = target_.asked.get(),
+                           .route = target_.route,
                            .security = tried ? record_.security : Security::kNone,
                            .flags = flags_,
                            .code = exchange_.code(),

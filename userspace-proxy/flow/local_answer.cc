@@ -26,6 +26,8 @@ Meaning meaning_of(Reason reason) {
       return {503, ResponseFlag::kFaultInjected};
     case Reason::kBadResponse:
       return {502, ResponseFlag::kUpstreamClosed};
+    case Reason::kNotHttp2:
+      return {502, ResponseFlag::kNoHealthyUpstream};
     case Reason::kResponseTimeout:
     case Reason::kTryTimeout:
       return {504, ResponseFlag::kTimeout};
@@ -54,7 +56,9 @@ LocalAnswer answer_for(Reason reason) {
   std::string text(sentence(reason));
   if (!cure(reason).empty()) text.append("; ").append(cure(reason));
   text.append("\n");
-  return {meaning.status, meaning.flag, reason, name(reason), std::move(text)};
+  LocalAnswer answer{meaning.status, meaning.flag, reason, name(reason), std::move(text)};
+  if (reason == Reason::kNotHttp2) answer.grpc_status = grpc::Status::kUnimplemented;  // another try helps nobody
+  return answer;
 }
 
 LocalAnswer answer_for(http1::Fault fault) {

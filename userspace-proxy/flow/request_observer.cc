@@ -54,6 +54,7 @@ ObservedRequest RequestObserver::observe(const HttpExchange& exchange, const Req
                           .request_bytes = facts.request_bytes,
                           .response_bytes = facts.response_bytes,
                           .code = facts.code,
+                          .call = facts.call,
                           .flags = facts.flags};
   request.started =
       std::chrono::system_clock::now() - std::chrono::duration_cast<std::chrono::system_clock::duration>(facts.took);

@@ -15,19 +15,18 @@ void SessionConnection::turn_end() {
     cancelled_.pop_back();
     stream->wake_all();
   }
-  flush_.set();
+  // Either may be the end of this object. That is why it is told here, and not by the stream that leaves last: those
+  // above are through with it.
+  if (!over_) return flush_.set();
+  if (attached_ == 0) detached_.set();
 }
 
 void SessionConnection::detach(SessionStream& stream) {
   std::erase(cancelled_, &stream);
   idle_since_ = loop_.now();
   flush_soon();
-  const bool last = --attached_ == 0;
-  if (!over_) {
-    left();
-  } else if (last) {
-    detached_.set();
-  }
+  --attached_;
+  if (!over_) left();
 }
 
 ring::Task<void> SessionConnection::outlive_streams() {

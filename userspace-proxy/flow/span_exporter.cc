@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "common/gzip.h"
 #include "common/log.h"
 #include "userspace-proxy/flow/connect.h"
 #include "userspace-proxy/flow/when_blocks.h"
@@ -29,15 +30,18 @@ bool append_text(ring::Chain& out, ring::BufferPool& pool, std::string_view text
   return true;
 }
 
+constexpr size_t kGzipPiece = 32 * 1024;  // about 0.2 ms of a turn
+
 }  // namespace
 
 SpanExporter::SpanExporter(Worker& worker) : worker_(worker), timer_(worker.loop.timers(), [this] { send_all(); }) {}
 
 void SpanExporter::configure(const v1::MeshSettings& settings) {
-  const std::string& url = settings.tracing().otlp_endpoint();
-  if (url == url_) return;
-  url_ = url;
-  collector_ = parse(url);
+  std::string now = settings.tracing().SerializeAsString();
+  if (now == settings_) return;
+  settings_ = std::move(now);
+  collector_ = parse(settings.tracing().otlp_endpoint());
+  if (collector_) complete(*collector_, settings.tracing());
   ++changes_;
   try_again_now();
 }
@@ -64,6 +68,16 @@ std::optional<SpanExporter::Collector> SpanExporter::parse(std::string_view url)
   const std::string_view rest = host.substr(dot + 1);
   collector.service = fmt::format("{}/{}", rest.substr(0, rest.find('.')), host.substr(0, dot));
   return collector;
+}
+
+void SpanExporter::complete(Collector& collector, const v1::Tracing& settings) {
+  collector.gzip = settings.gzip();
+  collector.head =
+      fmt::format("POST {} HTTP/1.1\r\nhost: {}\r\nuser-agent: leat/{}\r\ncontent-type: application/x-protobuf\r\n",
+                  collector.path, collector.authority, LEAT_VERSION);
+  if (collector.gzip) collector.head += "content-encoding: gzip\r\n";
+  for (const v1::HeaderLine& line : settings.headers())
+    collector.head += fmt::format("{}: {}\r\n", line.name(), line.value());
 }
 
 void SpanExporter::add(const Workload& pod, otlp::Span span) {
@@ -129,7 +143,9 @@ ring::Task<SpanExporter::Sent> SpanExporter::send(const SpanQueue::Batch& batch)
     record.fail(upstream.error());
     co_return Sent::kLater;
   }
-  const Sent sent = co_await exchange(record, *upstream, batch.serialize());
+  const std::string message = co_await message_of(batch);
+  if (!collector_) co_return Sent::kRefused;  // switched off meanwhile
+  const Sent sent = co_await exchange(record, *upstream, message);
   sent == Sent::kLater ? record.close(Verdict::kReset, Reason::kServerClosed)
                        : record.close(Verdict::kOk, Reason::kNone);
   co_return sent;
@@ -163,16 +179,30 @@ ring::Task<Outcome<UpstreamPtr>> SpanExporter::connect(FlowRecord& record, ring:
   co_return std::move(connected->upstream);
 }
 
+// Packed in pieces, a turn each: requests go on in between.
+ring::Task<std::string> SpanExporter::message_of(const SpanQueue::Batch& batch) {
+  std::string message = batch.serialize();
+  if (!collector_->gzip) co_return message;
+  Gzip gzip;
+  std::string packed;
+  for (std::string_view rest = message;;) {
+    const std::string_view piece = rest.substr(0, kGzipPiece);
+    rest.remove_prefix(piece.size());
+    gzip.append(piece, rest.empty(), packed);
+    if (rest.empty()) co_return packed;
+    ring::Signal next_turn;
+    worker_.loop.post([&] { next_turn.set(); });
+    co_await next_turn.wait();
+  }
+}
+
 // One POST. What the collector may take later is worth another attempt (OTLP, "Failures").
 ring::Task<SpanExporter::Sent> SpanExporter::exchange(FlowRecord& record, UpstreamPtr& upstream,
                                                       const std::string& message) {
   auto& stream = upstream->stream;
   ring::Timer patience(worker_.loop.timers(), [&] { stream.reset(); });
   patience.arm(worker_.loop.now() + limits::kExportTimeout);
-  const std::string head = fmt::format(
-      "POST {} HTTP/1.1\r\nhost: {}\r\nuser-agent: leat/{}\r\ncontent-type: application/x-protobuf\r\n"
-      "content-length: {}\r\n\r\n",
-      collector_->path, collector_->authority, LEAT_VERSION, message.size());
+  const std::string head = fmt::format("{}content-length: {}\r\n\r\n", collector_->head, message.size());
   ring::Chain out;
   co_await when_blocks(worker_.loop, [&] { return append_text(out, worker_.loop.buffers(), head + message); });
   record.bytes.a_to_b += out.size();

@@ -46,21 +46,25 @@ class SpanExporter {
     std::string service;                   // namespace/name; empty: `address`
     std::optional<SocketAddress> address;  // of the port alone where it is a Service
     uint16_t port = 0;
+    std::string head;  // of each request, but for its length
+    bool gzip = false;
   };
   enum class Sent : uint8_t { kTaken, kRefused, kLater };
 
   static std::optional<Collector> parse(std::string_view url);
+  static void complete(Collector& collector, const v1::Tracing& settings);
   void send_all();
   ring::Task<void> send_until_taken(SpanQueue::Batch batch);
   void try_again_now();
   ring::Task<Sent> send(const SpanQueue::Batch& batch);
   ring::Task<Outcome<UpstreamPtr>> connect(FlowRecord& record, ring::Clock::time_point deadline);
+  ring::Task<std::string> message_of(const SpanQueue::Batch& batch);
   ring::Task<Sent> exchange(FlowRecord& record, UpstreamPtr& upstream, const std::string& message);
 
   Worker& worker_;
   SpanQueue queue_;
-  std::string url_;
-  std::optional<Collector> collector_;  // of url_
+  std::string settings_;                // as the model has them
+  std::optional<Collector> collector_;  // of settings_
   uint64_t changes_ = 0;                // of it
   ring::Timer timer_;
   std::set<ring::Timer*> pauses_;  // of batches that are to be tried again

@@ -1,6 +1,8 @@
 // Which connections to backends are as good as one another.
 #pragma once
 
+#include <memory>
+
 #include "userspace-proxy/flow/dial.h"
 
 namespace leat::proxy {
@@ -12,6 +14,7 @@ struct UpstreamKey {
   const Workload* destination;  // null: not a pod that the mesh knows
   SocketAddress target;
   Way way;
+  std::shared_ptr<const tls::Origin> origin = nullptr;  // of TLS that we start
   bool operator==(const UpstreamKey&) const = default;
 };
 

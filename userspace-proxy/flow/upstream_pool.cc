@@ -47,13 +47,12 @@ ring::Task<Outcome<UpstreamPtr>> UpstreamPool::connect(FlowRecord& record, const
                                                        ring::Clock::time_point deadline) {
   const MeshRef mesh = worker_.mesh();
   const Way way = way_to(*mesh, backend);
-  const UpstreamKey key{record.source.get(), backend.workload.get(), backend.target, way};
-  if (version == HttpVersion::k2) {
-    const Reason denied = policy_on(way, worker_, *record.source, backend);  // it may have changed meanwhile
-    if (denied != Reason::kNone) co_return std::unexpected(denied);
-    Outcome<Http2Pool::Room> room = co_await worker_.http2_upstreams.open(record, backend, key, deadline);
-    if (!room) co_return std::unexpected(room.error());
-    co_return std::make_unique<UpstreamConnection>(std::move(*room), key, record);
+  const UpstreamKey key{record.source.get(), backend.workload.get(), backend.target, way,
+                        way == Way::kTls ? backend.policy->origin : nullptr};
+  if (version != HttpVersion::k1) {
+    Outcome<UpstreamPtr> shared = co_await share(record, port, backend, key, deadline);
+    const bool only_http1 = !shared && shared.error() == Reason::kNotHttp2;
+    if (!only_http1 || version == HttpVersion::k2) co_return shared;
   }
   std::optional<Place> place;
   for (;;) {
@@ -72,19 +71,28 @@ ring::Task<Outcome<UpstreamPtr>> UpstreamPool::connect(FlowRecord& record, const
     }
   }
   EarlyBytes none;
-  Outcome<Upstream> upstream = co_await dial(worker_, record, *mesh, backend, none, deadline);
+  Outcome<Upstream> upstream = co_await dial(worker_, record, *mesh, backend, none, deadline, "http/1.1");
   if (!upstream) co_return std::unexpected(upstream.error());
   auto connection = std::make_unique<UpstreamConnection>(std::move(*upstream), key, record);
   connection->limit(std::move(*place), port);
   co_return connection;
 }
 
+ring::Task<Outcome<UpstreamPtr>> UpstreamPool::share(FlowRecord& record, const Service::Port& port,
+                                                     const Backend& backend, const UpstreamKey& key,
+                                                     ring::Clock::time_point deadline) {
+  const Reason denied = policy_on(key.way, worker_, *record.source, backend);  // it may have changed meanwhile
+  if (denied != Reason::kNone) co_return std::unexpected(denied);
+  Outcome<Http2Pool::Room> room = co_await worker_.http2_upstreams.open(record, port, backend, key, deadline);
+  if (!room) co_return std::unexpected(room.error());
+  co_return std::make_unique<UpstreamConnection>(std::move(*room), key, record);
+}
+
 // Until there may be a connection to have, or a place for a new one. False: there was none up to `deadline`. An idle
 // connection of another pod, or to another endpoint, makes room.
 ring::Task<bool> UpstreamPool::room(const Service::Port& port, ring::Clock::time_point deadline) {
   const LivePool* pool = port.live.get();
-  const auto idle = std::ranges::find_if(by_age_, [&](const auto* each) { return each->limited_.pool() == pool; });
-  if (idle != by_age_.end()) end(remove(**idle), false);
+  if (!worker_.http2_upstreams.end_idle(*pool)) end_idle(*pool);
   pool->state.freed.add([this] { worker_.loop.post([this] { waiting_.wake_all(); }); });
   if (pool->state.connections.value() < Place::most(port, Limit::kConnections)) co_return true;  // freed just now
   co_return co_await waiting_.wait(worker_.loop, deadline);
@@ -174,8 +182,13 @@ ring::Task<void> UpstreamPool::retire(UpstreamPtr connection, bool at_once) {
   --ending_;
 }
 
+void UpstreamPool::end_idle(const LivePool& pool) {
+  const auto idle = std::ranges::find_if(by_age_, [&](const auto* each) { return each->limited_.pool() == &pool; });
+  if (idle != by_age_.end()) end(remove(**idle), false);
+}
+
 template <typename Choose>
-void UpstreamPool::end_idle(Choose choose) {
+void UpstreamPool::end_chosen(Choose choose) {
   for (auto next = by_age_.begin(); next != by_age_.end();) {
     UpstreamConnection& connection = **next++;
     if (choose(connection)) end(remove(connection), false);
@@ -184,16 +197,16 @@ void UpstreamPool::end_idle(Choose choose) {
 
 void UpstreamPool::close_idle() {
   const auto now = worker_.loop.now();
-  end_idle([&](const UpstreamConnection& each) { return now - each.idle_since_ >= each.keep_idle_; });
+  end_chosen([&](const UpstreamConnection& each) { return now - each.idle_since_ >= each.keep_idle_; });
   std::erase_if(idle_, [](const auto& item) { return item.second.empty(); });
 }
 
 void UpstreamPool::close_all_idle() {
-  end_idle([](const UpstreamConnection&) { return true; });
+  end_chosen([](const UpstreamConnection&) { return true; });
 }
 
 void UpstreamPool::pod_gone(const std::string& uid) {
-  end_idle([&](const UpstreamConnection& each) { return each.source_->uid == uid; });
+  end_chosen([&](const UpstreamConnection& each) { return each.source_->uid == uid; });
 }
 
 }  // namespace leat::proxy

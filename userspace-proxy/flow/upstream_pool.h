@@ -17,7 +17,11 @@
 
 namespace leat::proxy {
 
-enum class HttpVersion : uint8_t { k1, k2 };
+enum class HttpVersion : uint8_t {
+  k1,
+  k2,
+  k2IfSpoken,  // else HTTP/1.1
+};
 
 class UpstreamConnection {
  public:
@@ -64,7 +68,8 @@ class UpstreamPool {
     kNone,
   };
   // A connection to `backend` of `port` for the flow of `record`: an idle one, or a new one, for which it may have to
-  // wait where the policy limits their number; with HTTP/2, room on a shared one.
+  // wait where the policy limits their number; with HTTP/2, room on a shared one. kNotHttp2: the backend does not
+  // speak that.
   ring::Task<Outcome<UpstreamPtr>> connect(FlowRecord& record, const Service::Port& port, const Backend& backend,
                                            HttpVersion version, Reuse reuse, ring::Clock::time_point deadline);
   // Its last response was read to the end and it may carry another request.
@@ -75,6 +80,8 @@ class UpstreamPool {
   // Ends what has been idle long enough. Call it about once a second.
   void close_idle();
   void close_all_idle();
+  // Ends one idle connection that has a place among those of `pool`, if there is any.
+  void end_idle(const LivePool& pool);
   // Those of this pod: they live in its namespace.
   void pod_gone(const std::string& uid);
 
@@ -88,7 +95,9 @@ class UpstreamPool {
   [[nodiscard]] UpstreamConnection& least_wanted(const Workload& pod) const;
   UpstreamPtr remove(UpstreamConnection& connection);
   template <typename Choose>
-  void end_idle(Choose choose);
+  void end_chosen(Choose choose);
+  ring::Task<Outcome<UpstreamPtr>> share(FlowRecord& record, const Service::Port& port, const Backend& backend,
+                                         const UpstreamKey& key, ring::Clock::time_point deadline);
   ring::Task<bool> room(const Service::Port& port, ring::Clock::time_point deadline);
   ring::Task<void> retire(UpstreamPtr connection, bool at_once);
 

@@ -58,6 +58,7 @@ void Worker::tend() {
   options_.beat();
   http.end_overdue(loop.now());
   upstreams.close_idle();
+  http2_upstreams.close_idle();
   tap.tend(loop.now());
   if (loop.now() >= next_trim_) {
     next_trim_ = loop.now() + limits::kTrimInterval;
@@ -67,7 +68,6 @@ void Worker::tend() {
     broker.trim();
     pods.forget_idle();
     tunnels.close_idle(loop.now() - limits::kTunnelIdle);
-    http2_upstreams.close_idle(loop.now() - limits::kTunnelIdle);
     http2_clients.drain_idle(loop.now() - limits::kClientIdle);
   }
   if (loop.now() >= next_expiry_) {
@@ -115,6 +115,8 @@ void Worker::remove_listener(const ListenerKey& key) {
 
 void Worker::pod_gone(const std::string& uid) {
   broker.pod_gone(uid);
+  http.pod_gone(uid);
+  http2_clients.pod_gone(uid);
   upstreams.pod_gone(uid);
   tunnels.pod_gone(uid);
   http2_upstreams.pod_gone(uid);

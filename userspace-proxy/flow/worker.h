@@ -15,12 +15,14 @@
 #include "userspace-proxy/balance/balancer.h"
 #include "userspace-proxy/flow/agent_requests.h"
 #include "userspace-proxy/flow/handshake_gate.h"
+#include "userspace-proxy/flow/hedge_counters.h"
 #include "userspace-proxy/flow/http_connections.h"
 #include "userspace-proxy/flow/http_messages.h"
 #include "userspace-proxy/flow/identities.h"
 #include "userspace-proxy/flow/inbound_tunnels.h"
 #include "userspace-proxy/flow/mirror_counters.h"
 #include "userspace-proxy/flow/pod_limits.h"
+#include "userspace-proxy/flow/server_name.h"
 #include "userspace-proxy/flow/socket_broker.h"
 #include "userspace-proxy/flow/source_ids.h"
 #include "userspace-proxy/flow/span_exporter.h"
@@ -43,6 +45,16 @@ struct ListenerKey {
   bool ipv6;
   auto operator<=>(const ListenerKey&) const = default;
 };
+
+// What a worker has counted, as it copies it for whoever makes text of it elsewhere.
+struct WorkerReport {
+  std::vector<v1::Counter> counters;
+  RequestSeries requests;
+  TcpSeries connections;
+};
+
+// Endpoints left out and limits met, of every port with a policy: what all workers know together, for any thread.
+void report_pools(const Mesh& mesh, Clock::time_point now, const CounterSink& out);
 
 class Worker {
  public:
@@ -88,6 +100,9 @@ class Worker {
   Http2Pool http2_upstreams;
   RetryBudgets retry_budgets;
   MirrorCounters mirrors;
+  HedgeCounters hedges;
+  ring::Clock::time_point next_origin_line{};  // of the log, about TLS that failed towards servers outside the mesh
+  HelloCounters hellos;
   size_t replay_bytes = 0;  // kept of bodies, for another try
   Tracer tracer;
   SpanExporter spans;
@@ -112,13 +127,15 @@ class Worker {
   void disarm(std::function<void()> done);
   // Tells peers to open nothing new; `done` is called when the last flow has ended.
   void drain(std::function<void()> done);
-  // Appends this worker's counters.
-  void report(std::vector<v1::Counter>* out) const;
+  // Copies what this worker has counted, in parts over several turns where that is much, then calls `done` on this
+  // thread.
+  void report(std::shared_ptr<WorkerReport> out, std::function<void()> done);
 
  private:
   void tend();
   void log_ejection(const Ejection& ejection);
   [[nodiscard]] bool quiet();
+  void report_own(std::vector<v1::Counter>* out) const;
   ring::Task<void> retire(std::unique_ptr<ring::Acceptor> acceptor);
   ring::Task<void> disarm_all(std::function<void()> done);
   void accepted(const ListenerKey& key, UniqueFd connection);

@@ -11,12 +11,6 @@ class Report {
  public:
   Report(std::vector<v1::Counter>* out, int worker) : out_(out), worker_(std::to_string(worker)) {}
 
-  // Not this worker's alone.
-  v1::Counter& add_shared(std::string_view metric, uint64_t value, bool gauge = false) {
-    v1::Counter& counter = add(metric, value, gauge);
-    counter.clear_labels();
-    return counter;
-  }
   v1::Counter& add(std::string_view metric, uint64_t value, bool gauge = false) {
     v1::Counter& counter = out_->emplace_back();
     counter.set_name(std::string(metric));
@@ -36,22 +30,23 @@ void set_label(v1::Counter& counter, const char* key, std::string_view value) {
 }
 
 // What all workers know together of one port; the families share all but the endpoints.
-void report_pool(const Service& service, const Service::Port& port, Clock::time_point now, Report& report) {
+void report_pool(const Service& service, const Service::Port& port, Clock::time_point now, const CounterSink& out) {
   const auto add = [&](const char* metric, uint64_t value, const char* limit, bool gauge = false) {
-    v1::Counter& counter = report.add_shared(metric, value, gauge);
-    set_label(counter, "destination_service", service.key);
-    set_label(counter, "port", std::to_string(port.port));
-    set_label(counter, "subset", port.subset);
-    if (*limit) set_label(counter, "limit", limit);
+    LabelTexts labels{
+        {"destination_service", service.key}, {"port", std::to_string(port.port)}, {"subset", port.subset}};
+    if (*limit) labels.emplace_back("limit", limit);
+    v1::Counter counter = counter_of(metric, labels, static_cast<double>(value));
+    counter.set_gauge(gauge);
+    out(std::move(counter));
   };
   const LivePool::State& live = port.live->state;
   if (port.policy->outliers) {
-    const auto out = std::ranges::count_if(port.backends, [&](const Backend& each) { return is_ejected(each, now); });
-    const Service::Port* sibling = service.find_port(port.port, true, port.subset);
-    const auto out_too =
-        std::ranges::count_if(sibling->backends, [&](const Backend& each) { return is_ejected(each, now); });
+    const auto ejected_of = [&](const Service::Port& family) {
+      return std::ranges::count_if(family.backends, [&](const Backend& each) { return is_ejected(each, now); });
+    };
+    const auto ejected = ejected_of(port) + ejected_of(*service.find_port(port.port, true, port.subset));
     add("leat_ejections_total", live.ejections, "");
-    add("leat_endpoints_ejected", static_cast<uint64_t>(out + out_too), "", true);
+    add("leat_endpoints_ejected", static_cast<uint64_t>(ejected), "", true);
   }
   constexpr std::array kLimits{std::pair(Limit::kConnections, "connections"), std::pair(Limit::kPending, "pending"),
                                std::pair(Limit::kRequests, "requests"), std::pair(Limit::kRetries, "retries")};
@@ -62,7 +57,23 @@ void report_pool(const Service& service, const Service::Port& port, Clock::time_
 
 }  // namespace
 
-void Worker::report(std::vector<v1::Counter>* out) const {
+void report_pools(const Mesh& mesh, Clock::time_point now, const CounterSink& out) {
+  mesh.each_service([&](const Service& service) {
+    for (const Service::Port& port : service.ports) {
+      if (port.policy && !port.ipv6) report_pool(service, port, now, out);
+    }
+  });
+}
+
+void Worker::report(std::shared_ptr<WorkerReport> out, std::function<void()> done) {
+  if (requests.copy(out->requests, limits::kSeriesATurn))
+    return loop.post([this, out = std::move(out), done = std::move(done)] { report(out, done); });
+  connections.copy([&](const auto& visit) { flows.for_each_open(visit); }, out->connections);
+  report_own(&out->counters);
+  done();
+}
+
+void Worker::report_own(std::vector<v1::Counter>* out) const {
   Report report(out, options_.index);
   for (const auto direction : {v1::FLOW_OUTBOUND, v1::FLOW_INBOUND}) {
     const char* word = direction == v1::FLOW_OUTBOUND ? "outbound" : "inbound";
@@ -77,9 +88,8 @@ void Worker::report(std::vector<v1::Counter>* out) const {
       set_label(counter, "reason", name(reason));
     }
   }
-  requests.report(mesh_->settings().trust_domain(), out);
-  connections.report(mesh_->settings().trust_domain(), [&](const auto& visit) { flows.for_each_open(visit); }, out);
-  report.add("leat_request_series", requests.series(), true);
+  set_label(report.add("leat_metric_series", requests.series(), true), "of", "requests");
+  set_label(report.add("leat_metric_series", connections.series(), true), "of", "connections");
   report.add("leat_spans_sent_total", spans.counters().sent);
   for (const auto& [reason, count] :
        {std::pair("queue-full", spans.counters().queue_full), std::pair("refused", spans.counters().refused),
@@ -122,16 +132,16 @@ void Worker::report(std::vector<v1::Counter>* out) const {
   set_label(report.add("leat_mirrored_requests_total", mirrors.sent), "result", "sent");
   set_label(report.add("leat_mirrored_requests_total", mirrors.failed), "result", "failed");
   set_label(report.add("leat_mirrored_requests_total", mirrors.dropped), "result", "dropped");
+  for (const auto& [result, count] :
+       {std::pair("named", hellos.named), std::pair("unnamed", hellos.unnamed), std::pair("not-tls", hellos.not_tls),
+        std::pair("too-large", hellos.too_large), std::pair("late", hellos.late)})
+    set_label(report.add("leat_client_hellos_total", count), "result", result);
   report.add("leat_http_retries_total", retry_budgets.retries());
   report.add("leat_http_retries_refused_total", retry_budgets.refused());
+  set_label(report.add("leat_hedges_total", hedges.sent), "result", "sent");
+  set_label(report.add("leat_hedges_total", hedges.won), "result", "won");
+  set_label(report.add("leat_hedges_total", hedges.refused), "result", "refused");
   report.add("leat_http_replay_bytes", replay_bytes, true);
-  if (options_.index == 0) {
-    mesh_->each_service([&](const Service& service) {
-      for (const Service::Port& port : service.ports) {
-        if (port.policy && !port.ipv6) report_pool(service, port, loop.now(), report);
-      }
-    });
-  }
   report.add("leat_loop_turns_total", loop.counters().turns);
   report.add("leat_loop_starved_turns_total", loop.counters().starved_turns);
   report.add("leat_loop_accept_backoffs_total", loop.counters().accept_backoffs);

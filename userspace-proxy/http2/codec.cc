@@ -125,7 +125,11 @@ struct CodecCallbacks {
         }
         break;
       case NGHTTP2_SETTINGS:
-        (frame->hd.flags & NGHTTP2_FLAG_ACK ? session.settings_seen_ : session.settings_pending_) = true;
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK) {
+          session.settings_seen_ = true;
+        } else {
+          session.peer_confirmed_ = session.settings_pending_ = true;
+        }
         break;
       case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) &&

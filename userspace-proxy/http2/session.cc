@@ -63,6 +63,8 @@ Session::Session(Role role, const SessionKind& kind, ring::BufferPool& pool, Cou
       now_(now),
       heard_(now),
       ping_sent_(now),
+      ping_interval_(kind.pings ? limits::kPingInterval : Clock::duration{}),
+      ping_timeout_(limits::kPingTimeout),
       resets_(kind.unanswered_resets),
       role_(role) {
   const bool is_server = role == Role::kServer;
@@ -126,7 +128,7 @@ bool Session::wants_produce() const { return nghttp2_session_want_write(codec_) 
 
 Result<void> Session::on_time(Clock::time_point now) {
   now_ = now;
-  if (broken_ || !kind_.pings || now < next_deadline()) return {};
+  if (broken_ || now < next_deadline()) return {};
   if (ping_outstanding_) return broken(Breach::kPingTimeout, "the peer does not answer PING");
   ping_outstanding_ = true;
   ping_sent_ = now;
@@ -135,8 +137,13 @@ Result<void> Session::on_time(Clock::time_point now) {
 }
 
 Clock::time_point Session::next_deadline() const {
-  if (!kind_.pings) return Clock::time_point::max();
-  return ping_outstanding_ ? ping_sent_ + limits::kPingTimeout : heard_ + limits::kPingInterval;
+  if (ping_interval_.count() == 0) return Clock::time_point::max();
+  return ping_outstanding_ ? ping_sent_ + ping_timeout_ : heard_ + ping_interval_;
+}
+
+void Session::keep_alive(Clock::duration interval, Clock::duration timeout) {
+  ping_interval_ = interval;
+  ping_timeout_ = timeout;
 }
 
 void Session::abort(ResetCode code) {

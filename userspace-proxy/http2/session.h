@@ -35,7 +35,7 @@ struct SessionKind {
   size_t max_header_list_bytes;
   size_t header_bomb_bytes;
   limits::Rate unanswered_resets;
-  bool pings;           // asks a quiet peer whether it lives
+  bool pings;           // asks a quiet peer whether it lives, unless its owner says otherwise
   bool answer_is_last;  // a server's end ends the stream: whatever the client still has to say is not wanted
 };
 
@@ -55,11 +55,15 @@ class Session {
   // several streams follow one another without gaps, so that a TLS record carries many.
   void produce(ring::Chain& out, size_t limit);
   [[nodiscard]] bool wants_produce() const;
-  // Keeps the session alive, where its kind does: sends PING when nothing was heard, and breaks it (as feed() does)
-  // when nothing answers. Call at next_deadline().
+  // Keeps the session alive, where its kind or its owner wants that: sends PING when nothing was heard, and breaks it
+  // (as feed() does) when nothing answers. Call at next_deadline().
   Result<void> on_time(Clock::time_point now);
   [[nodiscard]] Clock::time_point next_deadline() const;
+  // From now on: a PING after so long without a word, and so long for the answer. 0: never.
+  void keep_alive(Clock::duration interval, Clock::duration timeout);
   [[nodiscard]] Clock::time_point heard() const { return heard_; }  // when bytes of the peer came last
+  // Its SETTINGS have come: the peer speaks HTTP/2, and max_streams() is its own word.
+  [[nodiscard]] bool peer_confirmed() const { return peer_confirmed_; }
   // The transport broke or closed: every open stream gets kReset with `code`, or kRefusedStream where nothing of it has
   // left, and the session is finished.
   void abort(ResetCode code);
@@ -164,6 +168,8 @@ class Session {
   Clock::time_point now_;
   Clock::time_point heard_;
   Clock::time_point ping_sent_;
+  Clock::duration ping_interval_;  // 0: no pings
+  Clock::duration ping_timeout_;
   TokenBucket resets_;
   TokenBucket settings_{limits::kSettings};
   TokenBucket control_{limits::kControl};
@@ -174,7 +180,8 @@ class Session {
   Role role_;
   Drain drain_ = Drain::kNo;
   bool ping_outstanding_ = false;
-  bool settings_seen_ = false;     // the peer has acknowledged ours
+  bool settings_seen_ = false;  // the peer has acknowledged ours
+  bool peer_confirmed_ = false;
   bool settings_pending_ = false;  // session events not yet taken
   bool goaway_pending_ = false;
   bool peer_goaway_ = false;

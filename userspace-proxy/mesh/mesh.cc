@@ -9,6 +9,7 @@
 
 #include "bpf/alias.h"
 #include "userspace-proxy/mesh/alias.h"
+#include "userspace-proxy/tls/origin.h"
 
 namespace leat::proxy {
 namespace {
@@ -126,9 +127,55 @@ std::array<Service::Port, 2> ports_of_service(const v1::Service& message, const 
   return families;
 }
 
-std::vector<Ref<const Policy>> read_policies(const v1::Service& message) {
+using Secrets = std::map<std::string, Ref<const Secret>, std::less<>>;
+
+tls::Origin::Settings read(const v1::TlsOrigination& message, const Secrets& secrets) {
+  tls::Origin::Settings settings{
+      .sni = message.sni(),
+      .subject_alt_names = {message.subject_alt_names().begin(), message.subject_alt_names().end()},
+      .roots = {.name = message.ca_file(), .text = {}},
+      .certificate = {.name = message.certificate_file(), .text = {}},
+      .key = {.name = message.key_file(), .text = {}},
+      .crl = {.name = message.crl_file(), .text = {}},
+      .missing = {},
+      .skip_verify = message.skip_verify()};
+  if (message.secret().empty()) return settings;
+  const auto secret = secrets.find(message.secret());
+  if (secret == secrets.end()) {
+    settings.missing = fmt::format("there is no {}", message.secret().substr(0, message.secret().find('@')));
+    return settings;
+  }
+  const auto take = [&](tls::Origin::Pem& pem, const std::string& text) {
+    pem.text = text;
+    if (pem.name.empty()) pem.name = message.secret().substr(0, message.secret().find('@'));
+  };
+  take(settings.roots, secret->second->pem.ca());
+  take(settings.certificate, secret->second->pem.certificate());
+  take(settings.key, secret->second->pem.private_key());
+  take(settings.crl, secret->second->pem.crl());
+  return settings;
+}
+
+// One that has been made already, with what it has read, stays.
+std::shared_ptr<const tls::Origin> origin_of(const v1::TlsOrigination& message, const Secrets& secrets,
+                                             const Service* former) {
+  tls::Origin::Settings settings = read(message, secrets);
+  if (former) {
+    for (const Service::Port& port : former->ports) {
+      if (port.policy && port.policy->origin && port.policy->origin->settings() == settings) return port.policy->origin;
+    }
+  }
+  return std::make_shared<tls::Origin>(std::move(settings));
+}
+
+std::vector<Ref<const Policy>> read_policies(const v1::Service& message, const Secrets& secrets,
+                                             const Service* former) {
   std::vector<Ref<const Policy>> policies;
-  for (const v1::TrafficPolicy& policy : message.policies()) policies.push_back(make_ref<Policy>(policy));
+  for (const v1::TrafficPolicy& policy : message.policies()) {
+    auto read = std::make_unique<Policy>(policy);
+    if (policy.tls() == v1::UPSTREAM_TLS_ORIGINATE) read->origin = origin_of(policy.origination(), secrets, former);
+    policies.emplace_back(read.release());
+  }
   return policies;
 }
 
@@ -161,11 +208,17 @@ void add_ports(const v1::Service& message, std::optional<uint32_t> subset,
 }
 
 void group_backends(Service::Port& port) {
-  std::ranges::stable_sort(port.backends, {}, &Backend::group);
-  const uint32_t last = port.backends.empty() ? 0 : port.backends.back().group;
+  uint32_t last = 0;
+  for (const Backend& backend : port.backends) last = std::max(last, backend.group);
   port.group_ends.assign(std::max<size_t>(last + 1, port.policy->shares.size()), 0);
   for (const Backend& backend : port.backends) ++port.group_ends[backend.group];
+  // Where the next of each group goes: in a group they keep their order.
+  std::vector<uint32_t> places(port.group_ends.size());
+  std::exclusive_scan(port.group_ends.begin(), port.group_ends.end(), places.begin(), 0u);
   std::partial_sum(port.group_ends.begin(), port.group_ends.end(), port.group_ends.begin());
+  std::vector<Backend> grouped(port.backends.size());
+  for (Backend& backend : port.backends) grouped[places[backend.group]++] = std::move(backend);
+  port.backends = std::move(grouped);
 }
 
 std::vector<Ref<const HashTable>> hash_tables_of(const Service::Port& port) {
@@ -199,6 +252,35 @@ const Service::Port* Service::find_port(uint16_t port, bool ipv6, std::string_vi
   return found == ports.end() ? nullptr : &*found;
 }
 
+bool Service::is_visible_to(std::string_view client_namespace) const {
+  return visible_to.empty() || std::ranges::binary_search(visible_to, client_namespace);
+}
+
+ServiceRef Destination::service_of(std::string_view host, uint16_t port) const {
+  if (others.empty()) return service;
+  ServiceRef best;
+  const auto consider = [&](const ServiceRef& each) {
+    if (!each || !route::covers_host(each->name, host) || !each->find_port(port, !address.is_v4())) return;
+    const bool exact = each->name == host;
+    if (!best || exact || (best->name != host && each->name.size() > best->name.size())) best = each;
+  };
+  consider(service);
+  for (const ServiceRef& each : others) consider(each);
+  return best;
+}
+
+v1::Protocol Destination::protocol_at(uint16_t port) const {
+  std::optional<v1::Protocol> protocol;
+  const auto consider = [&](const ServiceRef& each) {
+    const Service::Port* found = each ? each->find_port(port, !address.is_v4()) : nullptr;
+    if (!found) return;
+    protocol = !protocol || *protocol == found->protocol ? found->protocol : v1::PROTOCOL_DETECT;
+  };
+  consider(service);
+  for (const ServiceRef& each : others) consider(each);
+  return protocol.value_or(v1::PROTOCOL_TCP);
+}
+
 bool Service::has_subset(std::string_view subset) const { return std::ranges::find(subsets, subset) != subsets.end(); }
 
 MeshRef Mesh::build(v1::Mesh mesh, Problems* problems) {
@@ -207,6 +289,7 @@ MeshRef Mesh::build(v1::Mesh mesh, Problems* problems) {
   everything.mutable_workloads()->Swap(mesh.mutable_workloads());
   everything.mutable_services()->Swap(mesh.mutable_services());
   everything.mutable_aliases()->Swap(mesh.mutable_aliases());
+  everything.mutable_tls_secrets()->Swap(mesh.mutable_tls_secrets());
   return apply(Mesh(), everything, problems);
 }
 
@@ -225,6 +308,9 @@ MeshRef Mesh::apply(const Mesh& base, const v1::MeshChange& change, Problems* pr
   }
   for (const std::string& key : change.removed_services()) next->services_.erase(key);
   if (!touched.empty()) next->relink_services_of(touched);
+  for (const std::string& key : change.removed_tls_secrets()) next->secrets_.erase(key);
+  for (const v1::TlsSecret& secret : change.tls_secrets())
+    next->secrets_.insert_or_assign(secret.key(), make_ref<Secret>(secret));
   for (const v1::Service& service : change.services()) next->upsert_service(service, problems);
   for (const uint32_t id : change.removed_aliases()) next->remove_alias(id);
   for (const v1::Alias& alias : change.aliases()) next->upsert_alias(alias, problems);
@@ -259,6 +345,7 @@ void Mesh::upsert_workload(const v1::Workload& message, Problems* problems) {
   const WorkloadRef shared(workload.release());
   for (const IpAddress& address : shared->addresses) by_address_.put(address, shared);
   workloads_.put(shared->uid, shared);
+  if (shared->local && shared->captured) local_.put(shared->uid, shared);
 }
 
 void Mesh::remove_workload(std::string_view uid) {
@@ -268,6 +355,7 @@ void Mesh::remove_workload(std::string_view uid) {
     if (workload_at(address) == old) by_address_.erase(address);  // a successor may have the address by now
   }
   workloads_.erase(uid);
+  local_.erase(uid);
 }
 
 void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
@@ -275,8 +363,10 @@ void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
   service->key = fmt::format("{}/{}", message.namespace_(), message.name());
   service->namespace_ = message.namespace_();
   service->name = message.name();
+  service->external = message.external();
+  service->visible_to.assign(message.visible_to().begin(), message.visible_to().end());
   const ServiceRef former = this->service(service->key);
-  const auto policies = read_policies(message);
+  const auto policies = read_policies(message, secrets_, former.get());
   add_ports(message, std::nullopt, policies, former.get(), *service, problems);
   for (int subset = 0; subset < message.subsets_size(); ++subset) {
     service->subsets.push_back(message.subsets(subset).name());
@@ -331,6 +421,7 @@ void Mesh::upsert_alias(const v1::Alias& message, Problems* problems) {
   } else if (message.target_case() == v1::Alias::kService) {
     alias.target = Target::kService;
     alias.key = message.service();
+    alias.others.assign(message.other_services().begin(), message.other_services().end());
   }
   if (!alias.remote_only) alias_by_address_.put(*address, message.id());
   aliases_.put(message.id(), std::move(alias));
@@ -378,6 +469,9 @@ std::optional<Destination> Mesh::destination(const IpAddress& local) const {
   Destination destination{.address = alias->address, .remote_only = alias->remote_only};
   if (alias->target == Target::kWorkload) destination.workload = workload(alias->key);
   if (alias->target == Target::kService) destination.service = service(alias->key);
+  for (const std::string& other : alias->others) {
+    if (ServiceRef shared = service(other)) destination.others.push_back(std::move(shared));
+  }
   return destination;
 }
 
@@ -388,8 +482,8 @@ std::optional<uint32_t> Mesh::alias_of(const IpAddress& address) const {
 
 std::set<std::pair<std::string, std::string>> Mesh::local_service_accounts() const {
   std::set<std::pair<std::string, std::string>> accounts;
-  workloads_.for_each([&](const std::string&, const WorkloadRef& workload) {
-    if (workload->local && workload->captured) accounts.emplace(workload->namespace_, workload->service_account);
+  local_.for_each([&](const std::string&, const WorkloadRef& workload) {
+    accounts.emplace(workload->namespace_, workload->service_account);
   });
   return accounts;
 }

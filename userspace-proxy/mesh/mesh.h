@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -110,9 +111,12 @@ struct Service : RefCounted {
   std::vector<Port> ports;           // of the whole Service first, in both families each, then of each subset
   std::vector<std::string> subsets;  // their names
   Ref<const Routes> routes;          // null: none
+  bool external = false;             // its name is a host; what it does not say goes to the address that was asked for
+  std::vector<std::string> visible_to;  // namespaces of clients, ascending; none: all
 
   [[nodiscard]] const Port* find_port(uint16_t port, bool ipv6, std::string_view subset = {}) const;
   [[nodiscard]] bool has_subset(std::string_view subset) const;
+  [[nodiscard]] bool is_visible_to(std::string_view client_namespace) const;
   [[nodiscard]] std::span<const route::Table> route_tables() const {
     return routes ? std::span<const route::Table>(routes->tables) : std::span<const route::Table>();
   }
@@ -132,7 +136,20 @@ struct Destination {
   IpAddress address;     // the pod IP or VIP behind the alias
   WorkloadRef workload;  // exactly one of these two, or none where the target has left the model since
   ServiceRef service;
-  bool remote_only = false;  // the kernel has given the local backends their share already
+  bool remote_only = false;        // the kernel has given the local backends their share already
+  std::vector<ServiceRef> others;  // external ones with the same address, which `service` then is too
+
+  // Of those with this address the one whose host covers `host` (a name in TLS, or an authority), by the most of it; of
+  // several without such a name, none. Alone, whoever is asked for.
+  [[nodiscard]] ServiceRef service_of(std::string_view host, uint16_t port) const;
+  // What the bytes of a connection to `port` are taken for: detected, where those with this address differ.
+  [[nodiscard]] v1::Protocol protocol_at(uint16_t port) const;
+};
+
+// For TLS to servers outside the mesh.
+struct Secret : RefCounted {
+  explicit Secret(v1::TlsSecret given) : pem(std::move(given)) {}
+  v1::TlsSecret pem;
 };
 
 class Mesh : public RefCounted {
@@ -170,6 +187,7 @@ class Mesh : public RefCounted {
     Target target = Target::kNone;
     bool remote_only = false;
     std::string key;  // uid or namespace/name
+    std::vector<std::string> others;
   };
 
   void remove_workload(std::string_view uid);
@@ -185,10 +203,12 @@ class Mesh : public RefCounted {
   v1::MeshSettings settings_;
   RetryPolicy retries_;
   SharedMap<std::string, WorkloadRef, TextHash> workloads_;
+  SharedMap<std::string, WorkloadRef, TextHash> local_;  // those of them that are captured on this node
   SharedMap<std::string, ServiceRef, TextHash> services_;
   SharedMap<IpAddress, WorkloadRef> by_address_;
   SharedMap<uint32_t, Alias> aliases_;
   SharedMap<IpAddress, uint32_t> alias_by_address_;
+  std::map<std::string, Ref<const Secret>, std::less<>> secrets_;
 };
 using MeshRef = Ref<const Mesh>;
 

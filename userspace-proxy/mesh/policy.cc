@@ -33,7 +33,8 @@ Policy::Outliers read(const v1::OutlierDetection& message) {
           .base_ejection = Policy::Millis(message.base_ejection_ms()),
           .max_ejection = Policy::Millis(message.max_ejection_ms()),
           .max_ejection_percent = message.max_ejection_percent(),
-          .min_health_percent = message.min_health_percent()};
+          .min_health_percent = message.min_health_percent(),
+          .error_codes = {message.error_codes().begin(), message.error_codes().end()}};
 }
 
 }  // namespace

@@ -3,12 +3,17 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "leat.pb.h"
 #include "userspace-proxy/mesh/ref.h"
+
+namespace leat::tls {
+class Origin;
+}
 
 namespace leat::proxy {
 
@@ -42,6 +47,7 @@ struct Policy : RefCounted {
     Millis max_ejection{};
     uint32_t max_ejection_percent = 10;
     uint32_t min_health_percent = 0;
+    std::vector<uint16_t> error_codes;  // ascending: what counts in place of 5xx; none: 5xx does
   };
   struct RetryBudget {
     double percent = 20;
@@ -57,6 +63,7 @@ struct Policy : RefCounted {
   std::optional<RetryBudget> retry_budget;
   v1::ConnectionLimits limits;  // 0: no limit, or the default
   v1::UpstreamTls tls = v1::UPSTREAM_TLS_AUTO;
+  std::shared_ptr<const tls::Origin> origin;  // with UPSTREAM_TLS_ORIGINATE
   // By index into Service.endpoints of the message; empty: they are all in one.
   std::vector<uint32_t> group_of;
 

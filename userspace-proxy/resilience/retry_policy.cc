@@ -31,6 +31,9 @@ Conditions conditions_for_status(uint16_t status) {
   return conditions;
 }
 
+constexpr Conditions kOfGrpc = bits(v1::RETRY_GRPC_CANCELLED, v1::RETRY_GRPC_DEADLINE_EXCEEDED, v1::RETRY_GRPC_INTERNAL,
+                                    v1::RETRY_GRPC_RESOURCE_EXHAUSTED, v1::RETRY_GRPC_UNAVAILABLE);
+
 Conditions conditions_for_grpc(uint32_t status) {
   switch (status) {
     case 1:
@@ -83,11 +86,19 @@ bool RetryPolicy::covers(const TryEnd& end, bool idempotent) const {
     case TryEnd::Kind::kResponse:
       break;
   }
+  // Who is told to come less often does not come at once again, unless he is told to: as in Envoy.
+  if (end.rate_limited) return (wanted & bits(v1::RETRY_ENVOY_RATELIMITED)) != 0;
   Conditions said = conditions_for_status(end.status);
+  if (end.named) said |= bits(v1::RETRY_RETRIABLE_HEADERS);
   const auto index = static_cast<size_t>(end.status - kFirstStatus);
   if (index < statuses.size() && statuses.test(index)) said |= bits(v1::RETRY_STATUS_CODES);
   if (end.grpc_status) said |= conditions_for_grpc(*end.grpc_status);
   return (wanted & said) != 0;
+}
+
+bool RetryPolicy::reads_grpc_status() const { return ((on | on_if_idempotent) & kOfGrpc) != 0; }
+bool RetryPolicy::reads_named_fields() const {
+  return ((on | on_if_idempotent) & bits(v1::RETRY_RETRIABLE_HEADERS)) != 0;
 }
 
 std::chrono::microseconds RetryPolicy::pause(uint32_t retry, uint32_t random) const {

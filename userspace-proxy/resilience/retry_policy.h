@@ -24,7 +24,9 @@ struct TryEnd {
   };
   Kind kind = Kind::kResponse;
   uint16_t status = 0;
-  std::optional<uint32_t> grpc_status = {};  // where the head of the response has one
+  std::optional<uint32_t> grpc_status = {};  // where the head of the response, or its trailers, have one
+  bool named = false;                        // it has a field that the request calls worth another try
+  bool rate_limited = false;                 // it has Envoy's word for that
 };
 
 struct RetryPolicy {
@@ -38,6 +40,9 @@ struct RetryPolicy {
   explicit RetryPolicy(const v1::RetryPolicy& message);
 
   [[nodiscard]] bool covers(const TryEnd& end, bool idempotent) const;
+  // Any of its conditions is a status of gRPC's, which may come as late as the trailers.
+  [[nodiscard]] bool reads_grpc_status() const;
+  [[nodiscard]] bool reads_named_fields() const;
   // Before retry number `retry`, from 1: a part of the back-off, doubled each time up to ten times, as large as
   // `random` (uniform over 32 bits) says, so that clients that failed together do not come back together.
   [[nodiscard]] std::chrono::microseconds pause(uint32_t retry, uint32_t random) const;

@@ -53,8 +53,9 @@ Socket::Receive Socket::recv() { return Receive(state_); }
 IoResult<Chain> Socket::try_recv() {
   if (!state_) return std::unexpected(Errno{ECANCELED});
   LEAT_CHECK(state_->receiving == nullptr, "two receives at one socket");
-  Buffer block = state_->loop.buffers().allocate();
-  if (!block.has_block()) return Chain();
+  Loop& loop = state_->loop;
+  if (loop.buffers().free_blocks() <= loop.options_.reserve_blocks) return Chain();
+  Buffer block = loop.buffers().allocate();
   const ssize_t got = ::recv(state_->fd.get(), block.data(), block.tail_room(), MSG_DONTWAIT);
   if (got < 0) {
     if (errno == EAGAIN || errno == EINTR) return Chain();

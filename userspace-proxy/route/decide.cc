@@ -31,11 +31,10 @@ Decision decide(std::span<const Table> tables, const Request& request, const Cli
   return {Decision::Kind::kNoMatch};
 }
 
-const Destination& pick(const Route& route, uint32_t random) {
+const Destination& pick(std::span<const Destination> destinations, uint32_t random) {
   // [0, 2^32) onto [0, sum): exact to one part in 2^32 / sum.
-  const auto point =
-      static_cast<uint64_t>(static_cast<unsigned __int128>(random) * route.destinations.back().end >> 32);
-  return *std::ranges::upper_bound(route.destinations, point, {}, &Destination::end);
+  const auto point = static_cast<uint64_t>(static_cast<unsigned __int128>(random) * destinations.back().end >> 32);
+  return *std::ranges::upper_bound(destinations, point, {}, &Destination::end);
 }
 
 }  // namespace leat::proxy::route

@@ -27,6 +27,6 @@ struct Decision {
 Decision decide(std::span<const Table> tables, const Request& request, const Client& client);
 
 // By weight. `random` is uniform over all 32 bits.
-const Destination& pick(const Route& route, uint32_t random);
+const Destination& pick(std::span<const Destination> destinations, uint32_t random);
 
 }  // namespace leat::proxy::route

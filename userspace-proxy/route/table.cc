@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "common/check.h"
+#include "common/route_labels.h"
 
 namespace leat::proxy::route {
 namespace {
@@ -31,11 +32,13 @@ bool leads_somewhere(const Route& route) {
   return route.destinations.back().end != 0;
 }
 
-Route compile(const v1::HttpRoute& message, Problems* problems) {
+Route compile(const v1::HttpRoute& message, std::string label, Problems* problems) {
   Route route{.name = message.name(),
               .origin = fmt::format("{} {}/{}", message.origin().kind(), message.origin().namespace_(),
                                     message.origin().name()),
-              .timeout = std::chrono::milliseconds(message.timeout_ms())};
+              .label = std::move(label),
+              .timeout = std::chrono::milliseconds(message.timeout_ms()),
+              .hedge_after = std::chrono::milliseconds(message.hedge_after_ms())};
   if (message.has_retries()) route.retries = RetryPolicy(message.retries());
   for (const v1::RouteMatch& match : message.matches()) route.matches.emplace_back(match, problems);
   uint64_t end = 0;
@@ -112,14 +115,24 @@ std::vector<Table> compile_tables(const v1::Service& service, Problems* problems
   std::vector<Table> tables;
   for (const v1::RouteTable& message : service.route_tables()) {
     Table table{.visible_to = {message.visible_to().begin(), message.visible_to().end()}};
-    for (const v1::HttpRoute& route : message.routes()) {
-      Route compiled = compile(route, problems);
+    std::vector<std::string> labels = route_labels(message);
+    for (int i = 0; i < message.routes_size(); ++i) {
+      Route compiled = compile(message.routes(i), std::move(labels[static_cast<size_t>(i)]), problems);
       if (!leads_somewhere(compiled)) {
         problems->push_back(fmt::format("service {}/{}: a route of {} leads nowhere", service.namespace_(),
                                         service.name(), compiled.origin));
         continue;
       }
       table.routes.push_back(std::move(compiled));
+    }
+    for (const v1::ConnectionRoute& route : message.connection_routes()) {
+      ConnectionRoute compiled = compile_connection_route(route);
+      if (compiled.destinations.empty() || compiled.destinations.back().end == 0) {
+        problems->push_back(fmt::format("service {}/{}: a route of {} leads nowhere", service.namespace_(),
+                                        service.name(), compiled.origin));
+        continue;
+      }
+      table.connections.push_back(std::move(compiled));
     }
     tables.push_back(std::move(table));
   }

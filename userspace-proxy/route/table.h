@@ -1,4 +1,4 @@
-// The HTTP routes of a Service, compiled from the mesh model once and read by all workers.
+// The routes of a Service, compiled from the mesh model once and read by all workers.
 #pragma once
 
 #include <chrono>
@@ -12,6 +12,7 @@
 #include "leat.pb.h"
 #include "userspace-proxy/resilience/retry_policy.h"
 #include "userspace-proxy/route/actions.h"
+#include "userspace-proxy/route/connection.h"
 #include "userspace-proxy/route/destination.h"
 #include "userspace-proxy/route/request.h"
 #include "userspace-proxy/route/text_matcher.h"
@@ -43,16 +44,19 @@ class Matcher {
 struct Route {
   std::string name;
   std::string origin;                       // "VirtualService shop/backend"
+  std::string label;                        // of its metrics: origin and name, or its place among the object's routes
   std::vector<Matcher> matches;             // none: every request
   std::vector<Destination> destinations;    // empty only where `actions` answer; the last one's `end` is never 0
   std::unique_ptr<const Actions> actions;   // null: none
   std::chrono::milliseconds timeout{};      // of a request, from its last byte to the response's; 0: none
+  std::chrono::milliseconds hedge_after{};  // without an answer, until a second endpoint is asked as well; 0: never
   std::optional<RetryPolicy> retries = {};  // absent: the mesh's
 };
 
 struct Table {
   std::vector<std::string> visible_to;  // ascending; empty: all namespaces
   std::vector<Route> routes;
+  std::vector<ConnectionRoute> connections;
 
   [[nodiscard]] bool is_visible_to(std::string_view client_namespace) const;
 };

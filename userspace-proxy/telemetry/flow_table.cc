@@ -23,6 +23,8 @@ const char* word(Security security) {
       return "same node";
     case Security::kPlaintext:
       return "plaintext";
+    case Security::kTls:
+      return "TLS";
     case Security::kNone:
       break;
   }
@@ -183,6 +185,7 @@ v1::Flow FlowTable::describe(const FlowFacts& facts) const {
   if (facts.peer) flow.set_peer_identity(facts.peer->text);
   flow.set_protocol(word(facts.protocol));
   flow.set_requests(facts.requests);
+  flow.set_requests_open(facts.requests_open);
   flow.set_bytes_sent(facts.bytes.a_to_b);
   flow.set_bytes_received(facts.bytes.b_to_a);
   flow.set_opened_ms(facts.opened_ms);

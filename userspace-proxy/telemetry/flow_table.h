@@ -24,7 +24,7 @@ struct PeerIdentity : RefCounted {
   std::string text;
 };
 
-enum class Security : uint8_t { kNone, kMtls, kSameNode, kPlaintext };
+enum class Security : uint8_t { kNone, kMtls, kSameNode, kPlaintext, kTls };
 const char* word(Security security);  // "mTLS"
 enum class SeenProtocol : uint8_t { kTcp, kHttp1, kHttp2 };
 enum class Verdict : uint8_t { kOpen, kOk, kReset, kDenied, kFailed };
@@ -48,6 +48,7 @@ struct FlowFacts {
   Reason reason = Reason::kNone;
   uint16_t attempts = 0;  // of the last request, where there are several
   uint32_t requests = 0;  // HTTP
+  uint32_t requests_open = 0;
 
   // Says as `other` does to whom its bytes go, and how.
   void take_way_from(const FlowFacts& other);

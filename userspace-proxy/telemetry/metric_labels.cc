@@ -48,9 +48,10 @@ void add_peer_labels(const Peer& source, const Peer& destination, std::string_vi
   out.emplace_back("destination_service_namespace", or_unknown(service_namespace));
 }
 
-v1::Counter& add_counter(const char* name, const LabelTexts& labels, std::vector<v1::Counter>* out) {
-  v1::Counter& counter = out->emplace_back();
+v1::Counter counter_of(const char* name, const LabelTexts& labels, double value) {
+  v1::Counter counter;
   counter.set_name(name);
+  counter.set_value(value);
   for (const auto& [label, text] : labels) (*counter.mutable_labels())[label] = text;
   return counter;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +29,9 @@ struct Peer {
 void add_peer_labels(const Peer& source, const Peer& destination, std::string_view service,
                      std::string_view trust_domain, LabelTexts& out);
 
-v1::Counter& add_counter(const char* name, const LabelTexts& labels, std::vector<v1::Counter>* out);
+// What takes counters, one after the other.
+using CounterSink = std::function<void(v1::Counter)>;
+
+v1::Counter counter_of(const char* name, const LabelTexts& labels, double value = 0);
 
 }  // namespace leat::proxy

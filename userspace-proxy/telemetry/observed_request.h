@@ -35,6 +35,7 @@ struct ObservedRequest {
   std::chrono::nanoseconds took{0};
   uint64_t request_bytes = 0, response_bytes = 0;
   uint16_t code = 0;  // that the client got; 0: none
+  Call call = {};     // of gRPC
   ResponseFlags flags = ResponseFlag::kNone;
   Reason reason = Reason::kNone;  // of an answer made here, or of an end before its time
 

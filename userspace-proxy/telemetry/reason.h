@@ -26,6 +26,11 @@ enum class Reason : uint8_t {
   kRefusedByPeer,     // 503: the peer could not reach its application
   kBadRequestByPeer,  // 400
   kMutualTlsOnly,     // the policy asks for mutual TLS, and the endpoint is outside the mesh
+  kServerUntrusted,   // TLS that we started: nobody whom the policy believes vouches for the server
+  kServerExpired,     // … its certificate is outside its time
+  kServerName,        // … it proves to be somebody else
+  kServerTlsFailed,   // … anything else
+  kOwnCredentials,    // … the policy's own certificates can't be had
   kConnectionLimit,   // the policy's maxConnections
   kPendingLimit,      // … http1MaxPendingRequests
   kRequestLimit,      // … http2MaxRequests
@@ -37,6 +42,7 @@ enum class Reason : uint8_t {
   kBadRequest,       // what the client sent is no valid request
   kRequestTimeout,   // a head that did not arrive in time
   kConnectMethod,    // CONNECT
+  kNotHttp2,         // the endpoint speaks HTTP/1.1 only, or is to be spoken to so, and the request needs HTTP/2
   kServerClosed,     // the upstream ended before its response did
   kResponseTimeout,  // of the route
   kTryTimeout,       // of one try

@@ -13,6 +13,8 @@ namespace {
 constexpr std::array<std::string_view, 10> kMethods = {"GET",     "HEAD",  "POST",  "PUT",     "DELETE",
                                                        "CONNECT", "TRACE", "PATCH", "OPTIONS", "QUERY"};
 
+constexpr uint8_t kUnimplemented = 12;  // of gRPC
+
 // Protobuf's texts must be UTF-8, and a path or a header need not be.
 std::string utf8(std::string_view text) {
   std::string out(text);
@@ -82,6 +84,35 @@ void add_http(const ObservedRequest& request, Attributes& attributes) {
   if (request.code > 0) attributes.add("http.response.status_code", request.code);
 }
 
+// "shop.Cart" and "Add" of "/shop.Cart/Add"; both empty where the path is no method's.
+std::pair<std::string_view, std::string_view> method_of_call(const ObservedRequest& request) {
+  std::string_view path = request.path;
+  const size_t slash = path.rfind('/');
+  if (!path.starts_with('/') || slash == 0 || slash == std::string_view::npos ||
+      path.find('?') != std::string_view::npos)
+    return {};
+  return {path.substr(1, slash - 1), path.substr(slash + 1)};
+}
+
+void add_call(const ObservedRequest& request, Attributes& attributes) {
+  if (!request.call.grpc) return;
+  const auto [service, method] = method_of_call(request);
+  attributes.add("rpc.system", "grpc");
+  attributes.add("rpc.service", service);
+  attributes.add("rpc.method", method);
+  if (request.call.status) attributes.add("rpc.grpc.status_code", static_cast<int64_t>(*request.call.status));
+}
+
+// A call is named by its method, for those are few: what a server does not know, it answers with UNIMPLEMENTED. Paths
+// of HTTP are too many.
+std::string name_of(const ObservedRequest& request) {
+  const bool answered = request.call.grpc && request.call.status && *request.call.status != kUnimplemented;
+  const auto [service, method] = method_of_call(request);
+  if (answered && !method.empty()) return utf8(fmt::format("{}/{}", service, method));
+  const bool known = std::ranges::find(kMethods, request.method) != kMethods.end();
+  return known ? std::string(request.method) : "HTTP";
+}
+
 void add_mesh(const ObservedRequest& request, Attributes& attributes) {
   const FlowFacts& flow = *request.flow;
   if (flow.service) {
@@ -121,8 +152,7 @@ otlp::Span request_span(const ObservedRequest& request) {
   span.set_trace_id(bytes_of(trace.trace.high) + bytes_of(trace.trace.low));
   span.set_span_id(bytes_of(trace.span));
   if (trace.incoming.span != 0) span.set_parent_span_id(bytes_of(trace.incoming.span));
-  const bool known = std::ranges::find(kMethods, request.method) != kMethods.end();
-  span.set_name(known ? std::string(request.method) : "HTTP");
+  span.set_name(name_of(request));
   span.set_kind(otlp::Span::SPAN_KIND_CLIENT);
   const auto started = std::chrono::duration_cast<std::chrono::nanoseconds>(request.started.time_since_epoch());
   span.set_start_time_unix_nano(static_cast<uint64_t>(started.count()));
@@ -131,13 +161,16 @@ otlp::Span request_span(const ObservedRequest& request) {
 
   Attributes attributes(span);
   add_http(request, attributes);
+  add_call(request, attributes);
   add_server(request, attributes);
   add_mesh(request, attributes);
   add_tags(request, attributes);
-  const bool failed = request.code == 0 || request.code >= 400 || request.flags != ResponseFlag::kNone;
+  const bool call_failed = request.call.grpc && request.call.status.value_or(0) != 0;
+  const bool failed = request.code == 0 || request.code >= 400 || request.flags != ResponseFlag::kNone || call_failed;
   if (failed) {
     span.mutable_status()->set_code(otlp::Status::STATUS_CODE_ERROR);
     attributes.add("error.type", request.reason != Reason::kNone ? std::string(name(request.reason))
+                                 : call_failed                   ? std::to_string(*request.call.status)
                                  : request.code > 0              ? std::to_string(request.code)
                                                                  : std::string("no_response"));
   }

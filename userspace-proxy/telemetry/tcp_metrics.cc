@@ -7,12 +7,20 @@ bool TcpMetrics::counts(const FlowFacts& flow) {
   return flow.direction == v1::FLOW_INBOUND || flow.protocol == SeenProtocol::kTcp;
 }
 
-TcpMetrics::Labels TcpMetrics::labels_of(const FlowFacts& flow) {
-  return {.at_source = flow.direction == v1::FLOW_OUTBOUND,
-          .source = Peer::of(flow.source.get()),
-          .destination = Peer::of(flow.destination.get()),
-          .service = flow.service ? flow.service->key : "",
+TcpMetrics::Key TcpMetrics::key_of(const FlowFacts& flow) {
+  return {.source = flow.source.get(),
+          .destination = flow.destination.get(),
+          .service = flow.service.get(),
+          .at_source = flow.direction == v1::FLOW_OUTBOUND,
           .mtls = flow.security == Security::kMtls};
+}
+
+TcpMetrics::Labels TcpMetrics::labels_of(const Key& key) {
+  return {.at_source = key.at_source,
+          .source = Peer::of(key.source),
+          .destination = Peer::of(key.destination),
+          .service = key.service ? key.service->key : "",
+          .mtls = key.mtls};
 }
 
 void TcpMetrics::add(const FlowFacts& flow, Sums& sums) {
@@ -21,12 +29,23 @@ void TcpMetrics::add(const FlowFacts& flow, Sums& sums) {
   sums.received += flow.bytes.a_to_b;
 }
 
+void TcpMetrics::Sums::add(const Sums& more) {
+  opened += more.opened;
+  sent += more.sent;
+  received += more.received;
+  closed += more.closed;
+  failed += more.failed;
+}
+
+TcpMetrics::Sums& TcpMetrics::find_or_add(Labels labels, std::map<Labels, Sums>& all) {
+  if (all.size() >= limits::kRequestSeries && !all.contains(labels))
+    labels = {.at_source = labels.at_source, .service = "overflow/overflow"};
+  return all[std::move(labels)];
+}
+
 void TcpMetrics::closed(const FlowFacts& flow, Clock::time_point now) {
   if (!counts(flow)) return;
-  Labels labels = labels_of(flow);
-  if (sums_.size() >= limits::kRequestSeries && !sums_.contains(labels))
-    labels = {.at_source = labels.at_source, .service = "overflow/overflow"};
-  Sums& sums = sums_[std::move(labels)];
+  Sums& sums = find_or_add(labels_of(key_of(flow)), sums_);
   add(flow, sums);
   const bool failed = flow.verdict == Verdict::kFailed || flow.verdict == Verdict::kDenied;
   ++(failed ? sums.failed : sums.closed);
@@ -37,8 +56,12 @@ void TcpMetrics::expire(Clock::time_point now) {
   std::erase_if(sums_, [&](const auto& each) { return now - each.second.touched >= limits::kRequestSeriesIdle; });
 }
 
-void TcpMetrics::append(std::string_view trust_domain, const std::map<Labels, Sums>& all,
-                        std::vector<v1::Counter>* out) {
+void TcpSeries::report(std::vector<TcpSeries> workers, std::string_view trust_domain, const CounterSink& out) {
+  std::map<Labels, Sums> all;
+  for (TcpSeries& worker : workers) {
+    for (auto& [labels, sums] : worker.sums_) all[labels].add(sums);
+    worker.sums_ = {};
+  }
   for (const auto& [labels, sums] : all) {
     LabelTexts text{{"reporter", labels.at_source ? "source" : "destination"},
                     {"request_protocol", "tcp"},
@@ -46,7 +69,7 @@ void TcpMetrics::append(std::string_view trust_domain, const std::map<Labels, Su
                     {"connection_security_policy", labels.mtls ? "mutual_tls" : "none"}};
     add_peer_labels(labels.source, labels.destination, labels.service, trust_domain, text);
     const auto count = [&](const char* name, uint64_t value) {
-      add_counter(name, text, out).set_value(static_cast<double>(value));
+      out(counter_of(name, text, static_cast<double>(value)));
     };
     count("istio_tcp_connections_opened_total", sums.opened);
     count("istio_tcp_connections_closed_total", sums.closed);

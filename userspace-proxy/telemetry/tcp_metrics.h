@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <map>
-#include <unordered_map>
 #include <vector>
 
 #include "leat.pb.h"
@@ -15,26 +14,24 @@
 
 namespace leat::proxy {
 
+// A worker's sums as they were at one moment.
+class TcpSeries;
+
 class TcpMetrics {
  public:
   // A connection has come to its end, established or not.
   void closed(const FlowFacts& flow, Clock::time_point now);
   // Forgets series that no connection has touched for limits::kRequestSeriesIdle. Called now and then.
   void expire(Clock::time_point now);
-  // Appends every series: istio_tcp_connections_opened_total, …_closed_total, istio_tcp_sent_bytes_total (to the
-  // client) and istio_tcp_received_bytes_total. `live` calls what it is given with each flow that is not closed: those
-  // count from their first byte on.
+  // `live` calls what it is given with each flow that is not closed: those count from their first byte on. All in one
+  // turn: a connection that closes meanwhile would be missed, and a counter must not shrink.
   template <typename ForEachLive>
-  void report(std::string_view trust_domain, ForEachLive live, std::vector<v1::Counter>* out) const {
-    std::map<Labels, Sums> sums = sums_;
-    live([&](const FlowFacts& flow) {
-      if (!counts(flow) || flow.bytes.a_to_b + flow.bytes.b_to_a == 0) return;
-      add(flow, sums[labels_of(flow)]);
-    });
-    append(trust_domain, sums, out);
-  }
+  void copy(ForEachLive live, TcpSeries& to) const;
+
+  [[nodiscard]] size_t series() const { return sums_.size(); }
 
  private:
+  friend class TcpSeries;
   struct Labels {
     bool at_source;
     Peer source, destination;
@@ -42,18 +39,54 @@ class TcpMetrics {
     bool mtls;
     auto operator<=>(const Labels&) const = default;
   };
+  // The same by the objects of the model.
+  struct Key {
+    const Workload* source;
+    const Workload* destination;
+    const Service* service;
+    bool at_source;
+    bool mtls;
+    auto operator<=>(const Key&) const = default;
+  };
   struct Sums {
     uint64_t opened = 0, sent = 0, received = 0;
     uint64_t closed = 0, failed = 0;  // failed: closed before a byte came
     Clock::time_point touched{};
+    void add(const Sums& more);
   };
 
   static bool counts(const FlowFacts& flow);
-  static Labels labels_of(const FlowFacts& flow);
+  static Key key_of(const FlowFacts& flow);
+  static Labels labels_of(const Key& key);
   static void add(const FlowFacts& flow, Sums& sums);
-  static void append(std::string_view trust_domain, const std::map<Labels, Sums>& sums, std::vector<v1::Counter>* out);
+  // Those of the overflow, where `all` is full and does not have these.
+  static Sums& find_or_add(Labels labels, std::map<Labels, Sums>& all);
 
   std::map<Labels, Sums> sums_;
 };
+
+class TcpSeries {
+ public:
+  // Appends every series: istio_tcp_connections_opened_total, …_closed_total, istio_tcp_sent_bytes_total (to the
+  // client) and istio_tcp_received_bytes_total. Equal labels of several workers are summed.
+  static void report(std::vector<TcpSeries> workers, std::string_view trust_domain, const CounterSink& out);
+
+ private:
+  friend class TcpMetrics;
+  using Labels = TcpMetrics::Labels;
+  using Sums = TcpMetrics::Sums;
+
+  std::map<Labels, Sums> sums_;
+};
+
+template <typename ForEachLive>
+void TcpMetrics::copy(ForEachLive live, TcpSeries& to) const {
+  std::map<Key, Sums> open;  // thousands of connections have few keys, and a key costs no string
+  live([&](const FlowFacts& flow) {
+    if (counts(flow) && flow.bytes.a_to_b + flow.bytes.b_to_a > 0) add(flow, open[key_of(flow)]);
+  });
+  to.sums_ = sums_;
+  for (const auto& [key, sums] : open) find_or_add(labels_of(key), to.sums_).add(sums);
+}
 
 }  // namespace leat::proxy

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "common/check.h"
 
@@ -29,6 +30,34 @@ std::span<const uint8_t> next_record(const ring::Chain& plaintext, ring::Buffer&
   return {scratch.data(), filled};
 }
 
+// Of a server that was verified.
+FailureKind kind_of_verdict(long verdict) {
+  switch (verdict) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return FailureKind::kExpired;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return FailureKind::kNotYetValid;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+      return FailureKind::kUnexpectedIdentity;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+      return FailureKind::kUnknownIssuer;
+    default:
+      return FailureKind::kBadCertificate;
+  }
+}
+
+std::string text_of_verdict(long verdict, const Origin& origin) {
+  if (verdict != X509_V_ERR_HOSTNAME_MISMATCH)
+    return fmt::format("the server's certificate: {}", X509_verify_cert_error_string(verdict));
+  const auto& names = origin.settings().subject_alt_names;
+  return fmt::format("the server's certificate is not for {}",
+                     names.empty() ? origin.settings().sni : fmt::format("{}", fmt::join(names, " or ")));
+}
+
 }  // namespace
 
 Channel Channel::client(CredentialsPtr credentials, std::vector<SpiffeId> expected, ring::BufferPool& pool) {
@@ -37,6 +66,33 @@ Channel Channel::client(CredentialsPtr credentials, std::vector<SpiffeId> expect
 
 Channel Channel::server(CredentialsPtr credentials, ring::BufferPool& pool) {
   return Channel(std::move(credentials), {}, pool, /*is_server=*/true);
+}
+
+Channel Channel::towards(std::shared_ptr<const Origin> origin, const Origin::Context& context, std::string_view alpn,
+                         ring::BufferPool& pool) {
+  Channel channel(context.get(), pool);
+  SSL* ssl = channel.ssl_.get();
+  attach(ssl, origin.get());
+  if (!alpn.empty()) {
+    const std::string offer = static_cast<char>(alpn.size()) + std::string(alpn);
+    SSL_set_alpn_protos(ssl, reinterpret_cast<const unsigned char*>(offer.data()), static_cast<unsigned>(offer.size()));
+  }
+  SSL_set_connect_state(ssl);
+  channel.origin_ = std::move(origin);
+  return channel;
+}
+
+Channel::Channel(SSL_CTX* context, ring::BufferPool& pool) : wire_(new Wire{&pool}), ssl_(SSL_new(context)) {
+  LEAT_CHECK(ssl_, "no memory for a TLS connection");
+  BIO* bio = make_bio(wire_.get()).release();
+  SSL_set_bio(ssl_.get(), bio, bio);
+}
+
+std::string_view Channel::alpn() const {
+  const unsigned char* protocol = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl_.get(), &protocol, &size);
+  return {reinterpret_cast<const char*>(protocol), size};
 }
 
 Channel::Channel(CredentialsPtr credentials, std::vector<SpiffeId> expected, ring::BufferPool& pool, bool is_server)
@@ -62,15 +118,16 @@ Channel::State Channel::handshake() {
 }
 
 void Channel::opened() {
-  const unsigned char* protocol = nullptr;
-  unsigned size = 0;
-  SSL_get0_alpn_selected(ssl_.get(), &protocol, &size);
-  if (size == 0) {
+  if (origin_) {
+    state_ = State::kOpen;
+    return;
+  }
+  if (alpn().empty()) {
     fail(FailureKind::kNoAlpn, "the server did not choose ALPN h2: it is not an HBONE peer");
     return;
   }
   peer_ = std::move(handshake_->peer);
-  attach(ssl_.get(), nullptr);
+  attach(ssl_.get(), static_cast<Handshake*>(nullptr));
   handshake_.reset();
   state_ = State::kOpen;
 }
@@ -152,6 +209,10 @@ Channel::State Channel::stopped(int result) {
   if (handshake_ && handshake_->failure.kind != FailureKind::kNone) {
     return fail(handshake_->failure.kind, std::move(handshake_->failure.message));
   }
+  if (origin_ && state_ == State::kHandshaking) {
+    const long verdict = SSL_get_verify_result(ssl_.get());
+    if (verdict != X509_V_OK) return fail(kind_of_verdict(verdict), text_of_verdict(verdict, *origin_));
+  }
   const int reason = ERR_GET_REASON(ERR_peek_error());
   if (reason > SSL_AD_REASON_OFFSET) {
     const auto alert = static_cast<uint8_t>(reason - SSL_AD_REASON_OFFSET);
@@ -163,7 +224,8 @@ Channel::State Channel::stopped(int result) {
     return fail(FailureKind::kNoCertificate, "the peer showed no certificate: it is not a workload of the mesh");
   }
   return fail(FailureKind::kProtocol,
-              fmt::format("the peer does not speak TLS 1.3 as HBONE does: {}", ssl::take_error()));
+              fmt::format("the peer does not speak TLS 1.{} as {}: {}", origin_ ? "2 or 1.3" : "3",
+                          origin_ ? "we do" : "HBONE does", ssl::take_error()));
 }
 
 Channel::State Channel::fail(FailureKind kind, std::string message, uint8_t alert) {

@@ -1,4 +1,4 @@
-// One TLS 1.3 connection without a socket: ciphertext in, plaintext out, and back. OpenSSL reads straight from the
+// One TLS connection without a socket: ciphertext in, plaintext out, and back. OpenSSL reads straight from the
 // received slices and writes straight into pool blocks. One thread owns a Channel.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include "userspace-proxy/tls/credentials.h"
 #include "userspace-proxy/tls/failure.h"
 #include "userspace-proxy/tls/handshake.h"
+#include "userspace-proxy/tls/origin.h"
 #include "userspace-proxy/tls/wire.h"
 
 namespace leat::tls {
@@ -28,6 +29,10 @@ class Channel {
   static Channel client(CredentialsPtr credentials, std::vector<SpiffeId> expected, ring::BufferPool& pool);
   // The accepting side: the peer must prove any identity of our trust domain.
   static Channel server(CredentialsPtr credentials, ring::BufferPool& pool);
+
+  // Towards a server outside the mesh, by TLS 1.2 or 1.3. `alpn`: the one protocol that is offered; empty: none.
+  static Channel towards(std::shared_ptr<const Origin> origin, const Origin::Context& context, std::string_view alpn,
+                         ring::BufferPool& pool);
 
   // Stores received bytes; runs nothing, so that the caller decides when a handshake (about 740 us of CPU) gets its
   // turn.
@@ -57,14 +62,18 @@ class Channel {
   [[nodiscard]] const Failure& failure() const { return failure_; }
   // The verified peer; only once the handshake is through.
   [[nodiscard]] const PeerCertificate& peer() const { return peer_; }
+  // What the other side chose of what was offered; empty: nothing.
+  [[nodiscard]] std::string_view alpn() const;
 
  private:
+  Channel(SSL_CTX* context, ring::BufferPool& pool);
   Channel(CredentialsPtr credentials, std::vector<SpiffeId> expected, ring::BufferPool& pool, bool is_server);
   void opened();
   State stopped(int result);  // after an OpenSSL call that did not succeed
   State fail(FailureKind kind, std::string message, uint8_t alert = 0);
 
-  CredentialsPtr credentials_;
+  CredentialsPtr credentials_;            // null towards servers outside the mesh
+  std::shared_ptr<const Origin> origin_;  // else null
   std::unique_ptr<Wire> wire_;            // OpenSSL holds its address; the Channel moves
   std::unique_ptr<Handshake> handshake_;  // until the handshake is through
   ssl::Connection ssl_;

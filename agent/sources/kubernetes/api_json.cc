@@ -68,6 +68,55 @@ int64_t number_at(const element& json, std::string_view pointer) {
   return json.at_pointer(pointer).get(number) == simdjson::SUCCESS ? number : 0;
 }
 
+void write_text(std::string_view text, std::string& out) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", c);
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+void write_value(const Value& value, std::string& out) {
+  char separator = 0;
+  const auto next = [&] {
+    if (separator != 0) out += separator;
+    separator = ',';
+  };
+  switch (value.kind) {
+    case Value::Kind::kNull:
+      out += "null";
+      break;
+    case Value::Kind::kScalar:
+      write_text(value.text, out);
+      break;
+    case Value::Kind::kList:
+      out += '[';
+      for (const Value& item : value.items) {
+        next();
+        write_value(item, out);
+      }
+      out += ']';
+      break;
+    case Value::Kind::kMap:
+      out += '{';
+      for (const control::Entry& entry : value.entries) {
+        next();
+        write_text(entry.key, out);
+        out += ':';
+        write_value(entry.value, out);
+      }
+      out += '}';
+      break;
+  }
+}
+
 Result<element> parse(simdjson::dom::parser& parser, std::string_view text) {
   element root;
   const auto error = parser.parse(text.data(), text.size()).get(root);
@@ -126,6 +175,18 @@ Result<WatchEvent> read_event(std::string_view line) {
   }
   event.object = to_value(object, 0);
   return event;
+}
+
+Result<Value> read_document(std::string_view line) {
+  simdjson::dom::parser parser(kLargestAnswer);
+  LEAT_TRY(const element root, parse(parser, line));
+  return to_value(root, 0);
+}
+
+std::string to_json(const Value& document) {
+  std::string out;
+  write_value(document, out);
+  return out;
 }
 
 Informer::Failure read_failure(int http_status, std::string_view body) {

@@ -28,6 +28,11 @@ struct WatchEvent {
 // One line of a watch's stream.
 Result<WatchEvent> read_event(std::string_view line);
 
+// One document as to_json() wrote it. Scalars are all texts there, which is what a Value keeps of them.
+Result<control::Value> read_document(std::string_view line);
+// In one line, without its end.
+std::string to_json(const control::Value& document);
+
 // What an answer other than 200 says: its body may be a Status, or anything.
 Informer::Failure read_failure(int http_status, std::string_view body);
 

@@ -15,9 +15,11 @@
 #include <optional>
 #include <string>
 
-#include "agent/sources/kubernetes/backoff.h"
+#include "common/kubernetes/backoff.h"
 
 namespace leat::sources {
+
+using kubernetes::Backoff;
 
 class Informer {
  public:

@@ -38,6 +38,12 @@ bool is_same(const Object& object, const Kind* before) {
 
 bool ObjectCache::put(const control::Reader& reader, const Value& document) {
   const ObjectKey key{reader.kind, name_in(document, reader)};
+  names_[reader.kind].insert(key.name);
+  listed_[reader.kind].insert(key.name);
+  if (says_the_same(key, document)) {
+    read_facts(reader, document, true, facts_[key]);
+    return false;
+  }
   control::Findings fresh;
   control::FindingSink sink{
       .file = "", .first_line = 0, .object = "", .findings = fresh, .check_fields = !is_built_in(reader)};
@@ -48,14 +54,31 @@ bool ObjectCache::put(const control::Reader& reader, const Value& document) {
   } else {
     findings_[key] = std::move(fresh);
   }
-  names_[reader.kind].insert(key.name);
-  listed_[reader.kind].insert(key.name);
+  if (has_facts(reader)) read_facts(reader, document, object.has_value(), facts_[key]);
   if (!object) return changed;
+  if (is_route(key.kind)) not_judged_.insert(key);
   complete_(*object);
-  changed |= !is_same(*object, objects_.find<control::Node>(key.name)) &&
-             !is_same(*object, objects_.find<control::Namespace>(key.name));
+  if (is_same(*object, objects_.find<control::Node>(key.name)) ||
+      is_same(*object, objects_.find<control::Namespace>(key.name)))
+    return changed;  // nor is it put: a change of one of these compiles everything
   objects_.put(std::move(*object));
-  return changed;
+  return true;
+}
+
+// A route whose status was written, as it is by the agents themselves: its spec is what it was.
+bool ObjectCache::says_the_same(const ObjectKey& key, const Value& document) const {
+  const auto known = facts_.find(key);
+  const int64_t generation = generation_of(document);
+  const Value* metadata = document.find("metadata");
+  const Value* uid = metadata == nullptr ? nullptr : metadata->find("uid");
+  return is_route(key.kind) && known != facts_.end() && generation != 0 && known->second.generation == generation &&
+         uid != nullptr && uid->text == known->second.uid;
+}
+
+void ObjectCache::judged() {
+  for (const ObjectKey& key : std::exchange(not_judged_, {})) {
+    if (const auto found = facts_.find(key); found != facts_.end()) found->second.judged = found->second.generation;
+  }
 }
 
 bool ObjectCache::remove(const control::Reader& reader, const Value& document) {
@@ -64,6 +87,7 @@ bool ObjectCache::remove(const control::Reader& reader, const Value& document) {
 
 bool ObjectCache::forget(const ObjectKey& key) {
   findings_.erase(key);
+  facts_.erase(key);
   objects_.remove(key);
   listed_[key.kind].erase(key.name);
   return names_[key.kind].erase(key.name) > 0;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/sources/kubernetes/object_facts.h"
 #include "control/findings.h"
 #include "control/objects.h"
 #include "control/read_object.h"
@@ -30,18 +31,28 @@ class ObjectCache {
 
   // Puts one that was changed here.
   void replace(control::Object object) { objects_.put(std::move(object)); }
+  // Takes one out here; one of the server's comes back with its next event or list.
+  void take_out(const control::ObjectKey& key) { objects_.remove(key); }
 
   [[nodiscard]] const control::ObjectSet& objects() const { return objects_; }
   [[nodiscard]] control::Findings findings() const;
 
+  // Of the mesh's kinds, by kind, namespace and name.
+  [[nodiscard]] const std::map<control::ObjectKey, ObjectFacts>& facts() const { return facts_; }
+  // The mesh has just been made of objects().
+  void judged();
+
  private:
   bool forget(const control::ObjectKey& key);
+  bool says_the_same(const control::ObjectKey& key, const control::Value& document) const;
 
   Complete complete_;
   control::ObjectSet objects_;
   std::map<std::string_view, std::set<control::Name>> names_;   // of those that were put, by kind
   std::map<std::string_view, std::set<control::Name>> listed_;  // by the list that is under way
   std::map<control::ObjectKey, control::Findings> findings_;
+  std::map<control::ObjectKey, ObjectFacts> facts_;
+  std::set<control::ObjectKey> not_judged_;  // routes that the mesh was not made of yet, as they are
 };
 
 }  // namespace leat::sources

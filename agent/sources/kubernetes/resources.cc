@@ -17,6 +17,7 @@ std::vector<Resource> watched_resources(const std::string& node) {
   static constexpr Row kRows[] = {
       {"Namespace", "namespaces", false},
       {"Node", "nodes", false},
+      {"RuntimeClass", "runtimeclasses", false},
       {"Pod", "pods", false},
       {"Service", "services", false},
       {"EndpointSlice", "endpointslices", false},

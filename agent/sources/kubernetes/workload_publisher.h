@@ -7,12 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "agent/sources/kubernetes/api_client.h"
-#include "agent/sources/kubernetes/backoff.h"
 #include "agent/sources/kubernetes/informer.h"
+#include "common/kubernetes/api_client.h"
+#include "common/kubernetes/backoff.h"
 #include "control/objects.h"
 
 namespace leat::sources {
+
+using kubernetes::ApiClient;
 
 // The objects that say it: name -> JSON. A pod keeps its object while it lives, so that a change touches one only.
 // `node` may be null: then nothing removes the objects when the node is removed.
@@ -29,6 +31,8 @@ class WorkloadPublisher {
   void want(std::map<std::string, std::string> objects);
   // What is there of this node's, as the watch says: what nobody wants is deleted, what is missing is applied again.
   void see(std::set<std::string> names);
+  // The server has taken all that shall be there.
+  [[nodiscard]] bool settled() const { return !busy_ && retry_timer_ == 0; }
   // Why the last request failed; empty: it did not.
   [[nodiscard]] const std::string& failure() const { return failure_; }
 

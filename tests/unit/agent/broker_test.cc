@@ -36,11 +36,12 @@ v1::Mesh mesh() {
 struct Fixture {
   leat::control::AliasBook book;
   SourceIds ids{book};
-  Broker broker{{.make_sockets = [](const std::string&, bool, uint32_t count) { return std::vector<UniqueFd>(count); },
-                 .sign = [](const std::string& identity,
-                            std::string_view) { return std::vector<std::string>{"leaf of " + identity}; }},
-                ids,
-                kNow};
+  Broker broker{
+      {.make_sockets = [](const std::string&, bool, uint32_t count) { return std::vector<UniqueFd>(count); },
+       .sign = [](const Broker::Tools::Order& order,
+                  const auto& done) { done(std::vector<std::string>{"leaf of " + order.request.identity()}); }},
+      ids,
+      kNow};
   Fixture() { broker.set_pods(mesh()); }
 
   v1::Sockets sockets(const char* pod, uint32_t count = 1) {
@@ -55,7 +56,9 @@ struct Fixture {
     v1::SignRequest request;
     request.set_request(7);
     request.set_identity(identity);
-    return broker.sign("i", request, kNow).signed_();
+    v1::Signed answered;
+    broker.sign("i", request, kNow, [&](const v1::ToProxy& answer) { answered = answer.signed_(); });
+    return answered;
   }
   v1::SourceId source(const char* pod, const char* address) {
     v1::SourceIdRequest request;

@@ -3,13 +3,12 @@
 #include <doctest/doctest.h>
 
 using leat::IpAddress;
-using leat::agent::proxy_ids;
+using leat::agent::add_aliases;
 using leat::agent::to_capture_plan;
 namespace control = leat::control;
 
 namespace {
-const IpAddress kVip = *IpAddress::parse("10.96.0.1"), kPod = *IpAddress::parse("10.1.0.11"),
-                kClient = *IpAddress::parse("10.9.0.4");
+const IpAddress kVip = *IpAddress::parse("10.96.0.1"), kPod = *IpAddress::parse("10.1.0.11");
 
 control::CapturePlan plan() {
   control::CapturePlan plan;
@@ -24,7 +23,8 @@ control::CapturePlan plan() {
 }  // namespace
 
 TEST_CASE("the whole plan reaches the kernel when the proxy knows all ids") {
-  const auto out = to_capture_plan(plan(), {}, nullptr);
+  auto out = to_capture_plan(plan(), {});
+  add_aliases(plan().aliases, {}, out);
   REQUIRE(out.pods.size() == 1);
   CHECK(out.pods[0].strict);
   CHECK(out.pods[0].index == 3);
@@ -37,24 +37,12 @@ TEST_CASE("the whole plan reaches the kernel when the proxy knows all ids") {
 }
 
 TEST_CASE("no connection is sent to an id that the proxy does not know yet, and strictness is not held back") {
-  const std::set<uint32_t> known{5};
-  const auto out = to_capture_plan(plan(), {}, &known);
+  auto out = to_capture_plan(plan(), {1, 2});
+  add_aliases(plan().aliases, {1, 2}, out);
   CHECK(out.pods[0].strict);
   CHECK_FALSE(out.aliases[0].destination);
   CHECK(out.aliases[2].destination);
   CHECK(out.direct.empty());
-  CHECK(proxy_ids(plan()) == std::set<uint32_t>{1, 2, 5});
 }
 
-TEST_CASE("a direct service waits for its second id too") {
-  const std::set<uint32_t> known{1, 5};
-  CHECK(to_capture_plan(plan(), {}, &known).direct.empty());
-}
-
-TEST_CASE("clients outside the model are decoded, and one that has entered the model is not there twice") {
-  const auto out = to_capture_plan(plan(), {{5, kPod}, {9, kClient}}, nullptr);
-  REQUIRE(out.aliases.size() == 4);
-  CHECK(out.aliases[3].id == 9);
-  CHECK(out.aliases[3].address == kClient);
-  CHECK_FALSE(out.aliases[3].destination);
-}
+TEST_CASE("a direct service waits for its second id too") { CHECK(to_capture_plan(plan(), {2}).direct.empty()); }

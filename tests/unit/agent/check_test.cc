@@ -112,3 +112,21 @@ TEST_CASE("certificates that are not renewed warn before they end, and expired o
   facts.certificates[0].set_not_after_ms(now_ms - 1);
   CHECK(complaints(facts)[0].starts_with("certificates fail: spiffe://x has expired"));
 }
+
+TEST_CASE("a CA of the cluster that refuses is told in its own words, with the place where its log says why") {
+  auto facts = healthy();
+  facts.ca_address = "leat-ca.leat-system.svc:15012";
+  facts.ca_error = "CA leat-ca.leat-system.svc:15012 answered: pod not found on node-b";
+  v1::Certificate certificate;
+  certificate.set_identity("spiffe://cluster.local/ns/shop/sa/cart");
+  certificate.set_state("pending");
+  certificate.set_last_error(facts.ca_error);
+  facts.certificates = {certificate};
+  const std::string log = "kubectl -n leat-system logs -l app.kubernetes.io/name=leat-ca --tail=-1";
+  CHECK(complaints(facts) ==
+        Lines{"certificates warn: " + facts.ca_error + " -> " + log,
+              "certificates warn: spiffe://cluster.local/ns/shop/sa/cart has none yet; the last request failed: " +
+                  facts.ca_error + " -> " + log + " | grep /ns/shop/sa/cart"});
+  facts.ca_address = "istiod.istio-system.svc:15012";
+  CHECK(complaints(facts)[0].ends_with(" -> see the log of the CA at istiod.istio-system.svc:15012"));
+}

@@ -119,12 +119,19 @@ TEST_CASE("kernel flows carry the names that the model has for indexes and addre
   add("client", 1, "10.1.0.11", true);
   add("server", 2, "10.1.0.12", true);
   add("far", 0xffffffff, "10.2.0.11", false);
-  auto& service = *mesh.add_services();
-  service.set_namespace_("shop");
-  service.set_name("backend");
-  service.add_vips(leat::IpAddress::parse("10.96.0.1")->wire());
+  const v1::Workload far = mesh.workloads(2);
+  mesh.mutable_workloads()->RemoveLast();
   const std::string node = "node-a";
-  const FlowNames names(node, mesh);
+  using leat::IpAddress;
+  using leat::control::Name;
+  const FlowNames names(
+      node, mesh,
+      {.workload_at = [&](const IpAddress& at) { return at.text() == "10.2.0.11" ? std::optional(far) : std::nullopt; },
+       .service_at =
+           [](const IpAddress& vip) {
+             return vip.text() == "10.96.0.1" ? std::optional(Name{"shop", "backend"}) : std::nullopt;
+           },
+       .service_of_alias = [](uint32_t) { return std::optional<Name>(); }});
 
   const v1::Flow direct = names.direct({.client_pod = 1,
                                         .backend_pod = 2,

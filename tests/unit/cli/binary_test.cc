@@ -26,13 +26,15 @@ Ran run(const std::string& words) {
 }  // namespace
 
 TEST_CASE("wrong usage is exit code 2, with the way to the help on stderr") {
-  for (const char* words :
-       {"", "no-such-command", "flows --no-such-option", "flows -o xml", "lint", "completion tcsh"}) {
+  for (const char* words : {"no-such-command", "flows --no-such-option", "flows -o xml", "lint", "completion tcsh"}) {
     CAPTURE(words);
     const Ran ran = run(std::string(words) + " 2>&1 >/dev/null");
     CHECK(ran.code == 2);
     CHECK(ran.output.contains("cure: see leat --help"));
   }
+  const Ran alone = run("2>&1 >/dev/null");
+  CHECK(alone.code == 2);
+  CHECK(alone.output.contains("dashboard"));  // all commands are listed
   CHECK(run("--agent /nowhere flows --since soon 2>/dev/null").code == 2);
   CHECK(run("--agent /nowhere flows -f -o json 2>/dev/null").code == 2);
 }
@@ -87,6 +89,6 @@ TEST_CASE("the completion of bash completes commands and options") {
     return read ? std::string(line.data()) : "";
   };
   CHECK(complete("leat ce", 1) == "certs\n");
-  CHECK(complete("leat flows --cl", 2) == "--closed\n");
+  CHECK(complete("leat flows --clo", 2) == "--closed\n");
   CHECK(complete("leat flows -o js", 3) == "json jsonl\n");
 }

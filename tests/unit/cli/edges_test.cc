@@ -54,6 +54,30 @@ TEST_CASE("an edge without a new request is not shown") {
   CHECK(edges_between(same, same, 1).empty());
 }
 
+TEST_CASE("a route has what was counted between two moments, the busiest first") {
+  const auto count = [](Counters& counters, const char* route, const char* code,
+                        std::initializer_list<uint64_t> counts) {
+    add(counters, "v1", code, counts);
+    v1::Counter& counter = *counters.rbegin();
+    counter.set_name("leat_route_duration_milliseconds");
+    (*counter.mutable_labels())["route"] = route;
+  };
+  Counters before, after;
+  count(before, "VirtualService shop/backend [0]", "200", {10, 0, 0, 0});
+  count(after, "VirtualService shop/backend [0]", "200", {40, 0, 0, 0});
+  count(after, "VirtualService shop/backend [0]", "503", {0, 10, 0, 0});
+  count(after, "VirtualService shop/backend canary", "200", {0, 80, 0, 0});
+  const std::vector<RouteLoad> routes = routes_between(before, after, 2);
+  REQUIRE(routes.size() == 2);
+  CHECK(routes[0].route == "VirtualService shop/backend canary");
+  CHECK(routes[0].rate == 40);
+  CHECK(routes[0].success_rate() == 1);
+  CHECK(routes[1].requests == 40);
+  CHECK(routes[1].success_rate() == doctest::Approx(0.75));
+  CHECK(routes[1].p99_ms > 1);
+  CHECK(route_loads_json(routes)[0]["kind"] == "route");
+}
+
 TEST_CASE("a quantile beyond the last bound is told as that bound") {
   CHECK(quantile_ms({1, 10}, {0, 0, 5}, 0.5) == 10);
   CHECK(quantile_ms({1, 10}, {0, 0, 0}, 0.5) == 0);

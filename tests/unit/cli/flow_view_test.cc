@@ -40,6 +40,14 @@ v1::Flow tunnel() {
   return flow;
 }
 
+v1::Flow of_requests() {
+  v1::Flow flow = tunnel();
+  flow.set_protocol("http/2");
+  flow.set_requests(301);
+  flow.set_requests_open(4);
+  return flow;
+}
+
 v1::Flow untouched() {
   v1::Flow flow;
   flow.set_node("node-a");
@@ -78,23 +86,23 @@ v1::Flow denied() {
 }  // namespace
 
 TEST_CASE("a person sees at a glance what happened to a connection, and why") {
-  std::vector<v1::Flow> flows = {tunnel(), denied(), untouched()};
+  std::vector<v1::Flow> flows = {of_requests(), denied(), untouched()};
   sort_flows(flows);
   CHECK(
       flow_table(flows, false, kNow).render(false) ==
-      R"(NODE     SOURCE          DESTINATION                      PATH        SECURITY            PROTO   SENT     RECEIVED   AGE   STATE
-node-a   shop/frontend   [fd00::7]:443                    untouched   -                   -       0 B      0 B        -     not in the mesh
-node-a   10.9.0.4        shop/backend-v1-1:80             proxy       plaintext           tcp     0 B      0 B        90s   denied: STRICT, plaintext from 10.9.0.4 (not in the mesh)
+      R"(NODE     SOURCE          DESTINATION                      PATH        SECURITY            PROTO    REQS          SENT     RECEIVED   AGE   STATE
+node-a   shop/frontend   [fd00::7]:443                    untouched   -                   -        -             0 B      0 B        -     not in the mesh
+node-a   10.9.0.4        shop/backend-v1-1:80             proxy       plaintext           tcp      -             0 B      0 B        90s   denied: STRICT, plaintext from 10.9.0.4 (not in the mesh)
    cure: enrol its namespace, or PeerAuthentication PERMISSIVE
-node-a   shop/frontend   shop/backend:80 → backend-v1-1   hbone       mTLS shop/backend   tcp     61 KiB   302 KiB    8s    open
+node-a   shop/frontend   shop/backend:80 → backend-v1-1   hbone       mTLS shop/backend   http/2   301, 4 open   61 KiB   302 KiB    8s    open
 )");
 }
 
 TEST_CASE("the wide table adds addresses, identity, worker and attempts") {
   CHECK(
       flow_table({tunnel()}, true, kNow).render(false) ==
-      R"(NODE     SOURCE          DESTINATION                      PATH    SECURITY            PROTO   SENT     RECEIVED   AGE   STATE   DIRECTION   FROM              ASKED FOR      TO               IDENTITY                                    WORKER   TRIED
-node-a   shop/frontend   shop/backend:80 → backend-v1-1   hbone   mTLS shop/backend   tcp     61 KiB   302 KiB    8s    open    outbound    10.1.0.11:40000   10.96.0.5:80   10.2.0.21:8080   spiffe://cluster.local/ns/shop/sa/backend   0        1
+      R"(NODE     SOURCE          DESTINATION                      PATH    SECURITY            PROTO   REQS   SENT     RECEIVED   AGE   STATE   DIRECTION   FROM              ASKED FOR      TO               IDENTITY                                    WORKER   TRIED
+node-a   shop/frontend   shop/backend:80 → backend-v1-1   hbone   mTLS shop/backend   tcp     -      61 KiB   302 KiB    8s    open    outbound    10.1.0.11:40000   10.96.0.5:80   10.2.0.21:8080   spiffe://cluster.local/ns/shop/sa/backend   0        1
 )");
 }
 
@@ -104,7 +112,7 @@ TEST_CASE("json has the raw values under names that stay") {
       R"({"id":7,"node":"node-a","direction":"outbound","path":"hbone","sourceNamespace":"shop","sourcePod":"frontend","sourceAddress":"10.1.0.11",)"
       R"("sourcePort":40000,"destinationService":"shop/backend","destinationNamespace":"shop","destinationPod":"backend-v1-1",)"
       R"("destinationAddress":"10.2.0.21","destinationPort":8080,"requestedAddress":"10.96.0.5","requestedPort":80,"security":"mTLS",)"
-      R"("peerIdentity":"spiffe://cluster.local/ns/shop/sa/backend","protocol":"tcp","requests":0,"bytesSent":62464,"bytesReceived":309248,)"
+      R"("peerIdentity":"spiffe://cluster.local/ns/shop/sa/backend","protocol":"tcp","requests":0,"requestsOpen":0,"bytesSent":62464,"bytesReceived":309248,)"
       R"("openedMs":1700000092000,"closedMs":0,"worker":0,"attempts":1,"verdict":"open","reason":"","cure":""})");
 }
 

@@ -134,3 +134,18 @@ TEST_CASE("counters are sorted by name and labels, whole numbers without a fract
   CHECK(view.table.render(false) == "NAME   LABELS     VALUE\na      reason=x   1000000000\nb      reason=x   2.5\n");
   CHECK(view.list[0]["value"].dump() == "1000000000");
 }
+
+TEST_CASE("the table and JSON have the same histogram") {
+  v1::ApiReply reply;
+  v1::Counter& took = *reply.add_counters();
+  took.set_name("took_ms");
+  (*took.mutable_labels())["pod"] = "a";
+  for (const double bound : {0.5, 5.0}) took.mutable_histogram()->add_bounds(bound);
+  for (const uint64_t count : {2, 0, 1}) took.mutable_histogram()->add_counts(count);
+  took.mutable_histogram()->set_sum(1200.5);
+  const View view = counters_view(reply);
+  CHECK(view.table.render(false).contains("3 values, sum 1200.5"));
+  CHECK(
+      view.list[0].dump() ==
+      R"({"name":"took_ms","labels":{"pod":"a"},"count":3,"sum":1200.5,"buckets":[{"le":0.5,"count":2},{"le":5,"count":2}]})");
+}

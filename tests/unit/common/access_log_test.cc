@@ -51,6 +51,14 @@ TEST_CASE("a filter compares what is known of a request") {
            "request.useragent.startsWith('curl')",
            "request.headers['x-other'] == 'a' || response.code == 503",
            "request.duration_ms > 200",
+           "response.code in [500, 503]",
+           "request.method in ['GET', 'HEAD'] && !(response.code in [200])",
+           "request.headers['x-tenant'] in [\"acme\"]",
+           "has(request.useragent) && has(response.code) && has(request.headers['x-tenant'])",
+           "!has(request.headers['x-other'])",
+           // As Istio's reference has it.
+           "!has(request.useragent) || !(request.useragent.startsWith(\"Amazon-Route53-Health-Check-Service\"))",
+           "connection.mtls && request.url_path.contains('orders')",
        }) {
     CHECK_MESSAGE(admits(holds, facts), holds);
   }
@@ -67,13 +75,15 @@ TEST_CASE("a connection has no response code, and a filter that asks for it logs
   CHECK_FALSE(admits("!(request.method == 'GET')", facts));
   CHECK(admits("response.code >= 500 || connection.mtls", facts));
   CHECK(admits("request.size == 7", facts));
+  CHECK(admits("!has(response.code)", facts));
 }
 
 TEST_CASE("a filter that Leat can't honour is refused") {
   for (const char* wrong :
        {"", "response.code", "response.code >=", "response.code >= 'a'", "source.ip == '1'", "(true",
         "response.code > 1 && ", "request.method.size() > 1", "request.headers == 'a'", "response.code == 1)",
-        "request.path.matches('(')", "request.path == 'a", "xds.cluster_name == 'a'"}) {
+        "request.path.matches('(')", "request.path == 'a", "xds.cluster_name == 'a'", "has(request)", "has(",
+        "response.code in []", "response.code in [1, 'a']", "request.method in 'GET'"}) {
     CHECK_MESSAGE(!AccessFilter::compile(wrong).has_value(), wrong);
   }
   CHECK_FALSE(AccessFilter::compile(std::string(200, '(')).has_value());

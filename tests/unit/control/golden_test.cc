@@ -65,6 +65,22 @@ void render_table(const v1::RouteTable& table, std::string& out) {
                          to.host(), to.has_headers() ? " with " + to.headers().ShortDebugString() : "");
     }
   }
+  for (const v1::ConnectionRoute& route : table.connection_routes()) {
+    const v1::Origin& origin = route.origin();
+    out += fmt::format("    connections by {} {}/{} {}:{}\n", origin.kind(), origin.namespace_(), origin.name(),
+                       origin.file(), origin.line());
+    for (v1::ConnectionMatch match : route.matches()) {
+      const auto as_text = [](auto& subnets) {
+        for (v1::Subnet& subnet : subnets) subnet.set_address(address_text(subnet.address()));
+      };
+      as_text(*match.mutable_destination_subnets());
+      as_text(*match.mutable_source_subnets());
+      out += fmt::format("      if {}\n", match.ShortDebugString());
+    }
+    for (const v1::RouteDestination& to : route.destinations())
+      out +=
+          fmt::format("      {} to {}:{} {} as '{}'\n", to.weight(), to.service(), to.port(), to.subset(), to.host());
+  }
 }
 
 void render_model(const v1::Mesh& mesh, std::string& out) {
@@ -82,8 +98,10 @@ void render_model(const v1::Mesh& mesh, std::string& out) {
                    index_text(workload.pod_index()));
   }
   for (const auto& service : mesh.services()) {
-    fmt::format_to(line, "service {}/{} {}{} ports {}\n", service.namespace_(), service.name(),
+    fmt::format_to(line, "service {}/{} {}{}{}{} ports {}\n", service.namespace_(), service.name(),
                    joined(service.vips(), address_text), service.headless() ? " headless" : "",
+                   service.external() ? " external" : "",
+                   service.visible_to().empty() ? "" : fmt::format(" for {}", fmt::join(service.visible_to(), " ")),
                    joined(service.ports(), [](const auto& port) {
                      return fmt::format("{}:{}:{}:{}{}", port.port(), port.name(), port.app_protocol(),
                                         v1::Protocol_Name(port.protocol()).substr(9), policy_text(port.policy()));
@@ -107,12 +125,16 @@ void render_model(const v1::Mesh& mesh, std::string& out) {
     for (const auto& table : service.route_tables()) render_table(table, out);
   }
   for (const auto& alias : mesh.aliases()) {
-    fmt::format_to(line, "alias {} {} {}{}\n", alias.id(), address_text(alias.address()),
-                   alias.has_service()        ? "service " + alias.service()
-                   : alias.has_workload_uid() ? "workload " + alias.workload_uid()
-                                              : "nobody",
-                   alias.remote_only() ? " remote-only" : "");
+    fmt::format_to(
+        line, "alias {} {} {}{}\n", alias.id(), address_text(alias.address()),
+        alias.has_service()        ? "service " + alias.service()
+        : alias.has_workload_uid() ? "workload " + alias.workload_uid()
+                                   : "nobody",
+        (alias.remote_only() ? " remote-only" : "") +
+            (alias.other_services().empty() ? "" : fmt::format(" {}", fmt::join(alias.other_services(), " "))));
   }
+  for (const v1::TlsSecret& secret : mesh.tls_secrets())
+    fmt::format_to(line, "secret {}\n", secret.key().substr(0, secret.key().find('@')));
 }
 
 void render_plan(const CapturePlan& plan, std::string& out) {

@@ -188,6 +188,16 @@ TEST_CASE("text that is empty, or comments only, is no object and no finding") {
   }
 }
 
+TEST_CASE("a document that is not UTF-8 is refused with its line, and those beside it are read") {
+  const Parsed parsed = parse_here(
+      "apiVersion: v1\nkind: Namespace\nmetadata: {name: \"a\xff\"}\n---\n"
+      "apiVersion: v1\nkind: Namespace\nmetadata: {name: ok}\n");
+  CHECK(parsed.objects.size() == 1);
+  REQUIRE(parsed.findings.size() == 1);
+  CHECK(parsed.findings[0].message().contains("line 3 of it is not UTF-8"));
+  CHECK_FALSE(parsed.whole);
+}
+
 TEST_CASE("durations are read as Go writes them") {
   CHECK(parse_duration_ms("5s") == 5000);
   CHECK(parse_duration_ms("1h30m") == 5'400'000);

@@ -32,12 +32,16 @@ ObjectSet objects_of(const std::string& more = "") {
 }
 
 struct Seen {
-  std::vector<const Pod*> pods;
+  std::vector<PodPtr> pods;
   Findings findings;
 };
 Seen seen_by(const char* node, const ObjectSet& objects) {
   Seen seen;
-  seen.pods = published_pods(objects, node, seen.findings);
+  PublishedPods published;
+  for (const PodPtr& pod : published.rebuild(objects, node)) {
+    if (published.is_believed(pod)) seen.pods.push_back(pod);
+  }
+  seen.findings = published.findings();
   return seen;
 }
 

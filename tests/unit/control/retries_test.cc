@@ -44,7 +44,8 @@ TEST_CASE("every field of retries is read") {
   const Read said = read(
       "timeout: 1m30s, retries: {attempts: 4, perTryTimeout: 2s, backoff: 100ms, retryIgnorePreviousHosts: false, "
       "retryRemoteLocalities: true, retryOn: \"5xx,gateway-error, reset,reset-before-request,connect-failure,"
-      "retriable-4xx,refused-stream,cancelled,deadline-exceeded,internal,resource-exhausted,unavailable,"
+      "retriable-4xx,retriable-headers,envoy-ratelimited,refused-stream,cancelled,deadline-exceeded,internal,resource-"
+      "exhausted,unavailable,"
       "retriable-status-codes,429,599\"}");
   CHECK(said.findings.empty());
   CHECK(said.route.actions.timeout_ms() == 90'000);
@@ -65,8 +66,8 @@ TEST_CASE("hosts that were tried are avoided unless an object says otherwise") {
 }
 
 TEST_CASE("what can't be honoured is a finding, and the rest stays") {
-  const Read unknown = read("retries: {attempts: 2, retryOn: \"5xx,envoy-ratelimited\"}");
-  CHECK(only_finding(unknown).starts_with("spec.http[0].retries.retryOn: 'envoy-ratelimited' is neither"));
+  const Read unknown = read("retries: {attempts: 2, retryOn: \"5xx,sometimes\"}");
+  CHECK(only_finding(unknown).starts_with("spec.http[0].retries.retryOn: 'sometimes' is neither"));
   CHECK(unknown.route.actions.retries().on_size() == 1);
   CHECK(only_finding(read("retries: {attempts: 2, retryOn: \"5xx,99\"}")).find("'99'") != std::string::npos);
   CHECK(only_finding(read("retries: {attempts: many}")).starts_with("spec.http[0].retries.attempts: must be"));
@@ -88,6 +89,28 @@ spec: {retries: {attempts: 3, retryOn: reset}, reasonHeader: false}
   const v1::MeshSettings& settings = std::get<Mesh>(parsed.objects.at(0)).settings;
   CHECK(settings.retries().attempts() == 3);
   CHECK(settings.no_reason_header());
+}
+
+TEST_CASE("an annotation hedges all routes of its object, and one that is no time is named") {
+  const auto read_with = [](std::string_view after) {
+    const std::string text = fmt::format(R"(apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: r, namespace: shop, annotations: {{leat.dev/hedge-after: {}}}}}
+spec: {{hosts: [web], http: [{{route: [{{destination: {{host: web}}}}]}}, {{route: [{{destination: {{host: web}}}}]}}]}}
+)",
+                                         after);
+    return parse(text, "r.yaml", "shop");
+  };
+  const Parsed good = read_with("150ms");
+  CHECK(good.findings.empty());
+  for (const HttpRoute& route : std::get<VirtualService>(good.objects.at(0)).http)
+    CHECK(route.actions.hedge_after_ms() == 150);
+  for (const char* wrong : {"0s", "soon"}) {
+    const Parsed bad = read_with(wrong);
+    REQUIRE(bad.findings.size() == 1);
+    CHECK(bad.findings[0].field() == "metadata.annotations.leat.dev/hedge-after");
+    CHECK(std::get<VirtualService>(bad.objects.at(0)).http.at(0).actions.hedge_after_ms() == 0);
+  }
 }
 
 }  // namespace leat::control

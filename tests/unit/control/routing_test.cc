@@ -87,25 +87,28 @@ TEST_CASE("a port's protocol is its appProtocol, else its name up to the first d
   CHECK(declared("grpc-web") == Declared::kHttp);
   CHECK(declared("grpc-api") == Declared::kHttp2);
   CHECK(declared("http2") == Declared::kHttp2);
-  CHECK(declared("https") == Declared::kOpaque);
+  CHECK(declared("https") == Declared::kTls);
   CHECK(declared("tcp-http") == Declared::kOpaque);
   CHECK(declared("mysql") == Declared::kOpaque);
   CHECK(declared("") == Declared::kNothing);
   CHECK(declared("web") == Declared::kNothing);
   CHECK(declared("httpish") == Declared::kNothing);
   CHECK(declared("tcp", "http") == Declared::kHttp);
-  CHECK(declared("http", "kubernetes.io/wss") == Declared::kOpaque);
+  CHECK(declared("http", "kubernetes.io/wss") == Declared::kTls);
   CHECK(declared("", "kubernetes.io/ws") == Declared::kHttp);
   CHECK(declared("", "kubernetes.io/h2c") == Declared::kHttp2);
   CHECK(declared("http", "example.com/own") == Declared::kNothing);
 }
 
 TEST_CASE("only what is not declared is detected, and only where it is routed") {
-  CHECK(protocol_of(Declared::kNothing, false) == v1::PROTOCOL_TCP);
-  CHECK(protocol_of(Declared::kNothing, true) == v1::PROTOCOL_DETECT);
-  CHECK(protocol_of(Declared::kHttp, false) == v1::PROTOCOL_HTTP);
-  CHECK(protocol_of(Declared::kHttp2, false) == v1::PROTOCOL_HTTP2);
-  CHECK(protocol_of(Declared::kOpaque, true) == v1::PROTOCOL_TCP);
+  CHECK(protocol_of(Declared::kNothing, {}) == v1::PROTOCOL_TCP);
+  CHECK(protocol_of(Declared::kNothing, {.http = true}) == v1::PROTOCOL_DETECT);
+  CHECK(protocol_of(Declared::kHttp, {}) == v1::PROTOCOL_HTTP);
+  CHECK(protocol_of(Declared::kHttp2, {}) == v1::PROTOCOL_HTTP2);
+  CHECK(protocol_of(Declared::kOpaque, {.http = true, .tls = true}) == v1::PROTOCOL_TCP);
+  CHECK(protocol_of(Declared::kTls, {.http = true}) == v1::PROTOCOL_TCP);
+  CHECK(protocol_of(Declared::kTls, {.tls = true}) == v1::PROTOCOL_TLS);
+  CHECK(protocol_of(Declared::kNothing, {.tls = true}) == v1::PROTOCOL_DETECT);
 }
 
 TEST_CASE("a host is short, full or a wildcard, and anything else is outside the cluster") {

@@ -102,6 +102,21 @@ TEST_CASE("a collector is written in one form, and its Service is known though n
   CHECK(compile(mesh("{tracing: {}}")).mesh.mesh.settings().tracing().sampling_percent() == 1);
 }
 
+TEST_CASE("what a collector wants to see and how it is packed are settings, and what they may not be is a finding") {
+  const auto tracing = [](const Compiled& compiled) { return compiled.mesh.mesh.settings().tracing(); };
+  const Compiled good =
+      compile(mesh("{tracing: {compression: gzip, headers: {Authorization: Bearer a.b, X-Scope: shop}}}"));
+  CHECK(tracing(good).gzip());
+  REQUIRE(tracing(good).headers_size() == 2);
+  CHECK(tracing(good).headers(0).name() == "authorization");
+  CHECK(tracing(good).headers(0).value() == "Bearer a.b");
+  const Compiled wrong = compile(mesh("{tracing: {compression: zstd, headers: {Host: a, \"b c\": d, e: \"f\\ng\"}}}"));
+  CHECK(wrong.says("spec.tracing.compression"));
+  CHECK(wrong.says("spec.tracing.headers"));
+  CHECK_FALSE(tracing(wrong).gzip());
+  CHECK(tracing(wrong).headers_size() == 0);
+}
+
 TEST_CASE("a collector that can't be reached is a finding, and no span is sent") {
   for (const char* wrong : {"https://collector.observability", "collector.observability:4318", "http://collector",
                             "http://otel.example.com", "http://collector.observability:99999"}) {
@@ -151,7 +166,7 @@ TEST_CASE("what of a Telemetry is not honoured is a finding") {
   const Compiled odd = compile(
       telemetry("odd", "shop", R"({metrics: [{}], tracing: [{match: {mode: SERVER}, randomSamplingPercentage: 7}],
     accessLogging: [{filter: {expression: "source.principal == 'a'"}}]})"));
-  CHECK(odd.says("spec.metrics: not supported yet"));
+  CHECK(odd.says("spec.metrics: not supported, ignored: all metrics are there"));
   CHECK(odd.says("spec.tracing[0].match.mode: requests are seen at their client's side only"));
   CHECK(odd.says("spec.accessLogging[0].filter.expression: 'source.principal' is no attribute"));
   CHECK_FALSE(odd.pod("frontend").telemetry().has_sampling_percent());

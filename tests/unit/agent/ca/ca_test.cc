@@ -40,7 +40,7 @@ TEST_CASE("a leaf names exactly the identity that the CA was told, whatever the 
   REQUIRE(read);
   CHECK(read->identity == kShop);
   const int64_t lifetime = read->not_after_unix - read->not_before_unix;
-  CHECK(lifetime == 3600 + CertificateAuthority::kBackdate.count());
+  CHECK(lifetime == 3600 + leat::ca::kBackdate.count());
   const auto certificate = leat::ssl::certificate_from_der(*leaf);
   CHECK(X509_NAME_entry_count(X509_get_subject_name(certificate.get())) == 0);
   const int san = X509_get_ext_by_NID(certificate.get(), NID_subject_alt_name, -1);

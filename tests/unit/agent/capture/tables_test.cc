@@ -136,6 +136,31 @@ TEST_CASE(
   CHECK(build(plan).services.empty());
 }
 
+TEST_CASE("a plan of what changed opens, closes and joins with what is known already") {
+  Plan plan{
+      .pods = {pod(3, {ip("10.0.0.3")})},
+      .aliases = {{.id = 8, .address = ip("10.0.9.9")}, {.id = 10, .address = ip("10.0.9.10"), .destination = true}},
+      .direct = {{.alias_id = 5, .port = 80, .local = {{ip("10.0.0.3"), 8080, 3}}},
+                 {.alias_id = 9, .port = 80, .local = {{ip("10.0.0.3"), 8080, 3}}}},
+      .all_aliases = false,
+      .removed_aliases = {9}};
+  Rows<uint32_t, leat_ip> names;
+  Rows<leat_ip, uint32_t> destinations;
+  for (const auto& [id, address] : {std::pair(5u, "10.7.0.5"), {7u, "10.0.0.3"}, {8u, "10.0.9.9"}, {9u, "10.7.0.9"}}) {
+    names[id] = to_leat_ip(ip(address));
+    destinations[to_leat_ip(ip(address))] = id;
+  }
+  const Known known{names, destinations};
+  std::vector<std::string> notes;
+  const Tables tables = build_tables(plan, {&plan.pods[0]}, notes, &known);
+  CHECK(tables.gone_destinations.size() == 2);  // of 8, which only decodes now, and of 9
+  CHECK(tables.destinations.size() == 1);
+  CHECK(tables.services.contains({.alias = 5, .port = 80, .slot = 0}));
+  CHECK(tables.services.contains({.alias = 7, .port = LEAT_ANY_PORT, .slot = 0}));  // the pod by its own address
+  CHECK(tables.services.size() == 2);
+  CHECK(notes.size() == 1);  // of 9
+}
+
 TEST_CASE("the same plan makes the same rows") {
   const Plan plan = with_direct({.alias_id = 5, .port = 80, .local = {{ip("10.0.0.1"), 8080, 1}}});
   const auto bytes = [](const Tables& tables) {

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <functional>
+#include <string_view>
 
 #include "userspace-proxy/ring/loop.h"
 #include "userspace-proxy/ring/task.h"
@@ -15,8 +16,8 @@ namespace {
 using namespace std::chrono_literals;
 using Waits = HttpConnections::Waits;
 
-// A client that says nothing, waited for as `what`, `silent` long. Whether it was given up.
-bool is_given_up(Waits what, std::chrono::nanoseconds silent, bool draining = false) {
+// A client of pod-1 that says nothing, waited for as `what`. Whether `end` makes it given up.
+bool is_given_up_by(Waits what, const std::function<void(HttpConnections&, ring::Clock::time_point)>& end) {
   const auto loop = *ring::Loop::create({.backend = ring::BackendKind::kEpoll});
   int ends[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
@@ -25,17 +26,29 @@ bool is_given_up(Waits what, std::chrono::nanoseconds silent, bool draining = fa
   bool overdue = false;
   ring::start([](ring::Loop& on, UniqueFd fd, HttpConnections& all, Waits waits, bool& over) -> ring::Task<void> {
     ring::Socket client(on, std::move(fd));
-    HttpConnections::Place place(all, client, on.now());
+    HttpConnections::Place place(all, client, "pod-1", on.now());
     place.waits(waits, on.now());
     static_cast<void>(co_await client.recv());
     over = place.overdue();
     on.stop();
   }(*loop, UniqueFd(ends[0]), connections, what, overdue));
-  if (draining) connections.drain();
-  connections.end_overdue(loop->now() + silent);
+  end(connections, loop->now());
   ::shutdown(other.get(), SHUT_WR);  // the end of one that was not given up
   loop->run();
   return overdue;
+}
+
+// … when it has been silent so long.
+bool is_given_up(Waits what, std::chrono::nanoseconds silent, bool draining = false) {
+  return is_given_up_by(what, [&](HttpConnections& connections, ring::Clock::time_point now) {
+    if (draining) connections.drain();
+    connections.end_overdue(now + silent);
+  });
+}
+
+// … when that pod leaves.
+bool ends_with_its_pod(Waits what, std::string_view pod) {
+  return is_given_up_by(what, [&](HttpConnections& connections, auto) { connections.pod_gone(pod); });
 }
 
 }  // namespace
@@ -49,6 +62,12 @@ TEST_CASE("an idle client has an hour, and half a second where the proxy leaves"
   CHECK_FALSE(is_given_up(Waits::kForRequest, limits::kClientIdle - 1s));
   CHECK(is_given_up(Waits::kForRequest, limits::kClientIdle + 1s));
   CHECK(is_given_up(Waits::kForRequest, limits::kDrainIdle + 1ms, true));
+}
+
+TEST_CASE("when a pod leaves the mesh its idle connections end, and no other pod's") {
+  CHECK(ends_with_its_pod(Waits::kForRequest, "pod-1"));
+  CHECK_FALSE(ends_with_its_pod(Waits::kForRequest, "pod-2"));
+  CHECK_FALSE(ends_with_its_pod(Waits::kForNothing, "pod-1"));  // it ends with the request that it waits for
 }
 
 TEST_CASE("a client that waits for us may wait") { CHECK_FALSE(is_given_up(Waits::kForNothing, 100h)); }

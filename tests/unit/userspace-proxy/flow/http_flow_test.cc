@@ -415,4 +415,25 @@ TEST_CASE("a tunnel's stream that is idle ends in peace, and by force where its 
   CHECK(by_force.get_future().get());
 }
 
+TEST_CASE("a request whose head does not come is answered with 408, and its neighbours are not disturbed") {
+  for_both_backends([](ring::BackendKind backend) {
+    Web web(backend, {kNear});
+    const HttpServer server(kNear, [](const std::string& request) { return ok(request.substr(0, 5)); });
+    web.start();
+    const UniqueFd idle = web.connect();
+    const UniqueFd slow = web.connect();
+    send_all(slow, "GET / HTTP/1.1\r\nho");
+    pollfd answer{slow.get(), POLLIN, 0};
+    for (int i = 0; i < 1000 && poll(&answer, 1, 10) == 0; ++i)  // as if its time had passed
+      web.a.on_workers([](Worker& worker) { worker.http.end_overdue(worker.loop.now() + limits::kHeadTime); });
+    const std::string said = read_all(slow);
+    CHECK(said.starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+    CHECK(said.find("connection: close\r\n") != std::string::npos);
+    CHECK(said.find("leat-reason: request-timeout\r\n") != std::string::npos);
+    CHECK(server.accepted() == 0);
+    send_all(idle, kGet);
+    CHECK(read_message(idle) == ok("GET /"));
+  });
+}
+
 }  // namespace leat::proxy::test

@@ -110,8 +110,10 @@ Node::Node(ca::CertificateAuthority& ca, ring::BackendKind backend, size_t worke
                                                ControlClient::Options{.instance = "test",
                                                                       .closed_sequence = &closed_sequence_,
                                                                       .tapped_sequence = &tapped_sequence_,
+                                                                      .counters = counters_.get(),
                                                                       .reconnect = [] {},
-                                                                      .leave = [this] { left_ = true; }});
+                                                                      .leave = [this] { left_ = true; },
+                                                                      .successor_wait = {}});
   });
   std::vector<WorkerThread*> threads;
   for (size_t i = 0; i < workers; ++i) {
@@ -239,6 +241,17 @@ void Node::add_listener(const Pod& pod, v1::ListenerRole role, UniqueFd fd) {
   });
 }
 
+void Node::on_workers(const std::function<void(Worker&)>& work) {
+  for (const auto& thread : workers_) {
+    std::promise<void> done;
+    thread->post([&](Worker& worker) {
+      work(worker);
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+}
+
 void Node::with_agent(const std::function<void(FakeAgent&)>& work) {
   agent_loop_.run([&] { work(agent_); });
 }
@@ -322,7 +335,8 @@ UniqueFd listen_at(const std::string& ip, uint16_t port) {
 UniqueFd connect_to(const std::string& ip, uint16_t port, const std::string& from) {
   UniqueFd fd = tcp_socket();
   const timeval patience{10, 0};
-  setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  for (const int direction : {SO_RCVTIMEO, SO_SNDTIMEO})
+    setsockopt(fd.get(), SOL_SOCKET, direction, &patience, sizeof patience);
   if (!from.empty()) bind_to(fd, address(from, 0));
   sockaddr_storage storage{};
   const socklen_t size = address(ip, port).to_sockaddr(storage, AF_INET);

@@ -104,6 +104,7 @@ class Node {
   void listen_plaintext(const Pod& pod, uint16_t port);
 
   void with_agent(const std::function<void(FakeAgent&)>& work);
+  void on_workers(const std::function<void(Worker&)>& work);  // on the thread of each; returns when all have done it
   // Waits until `done` holds for the agent; false after 10 s.
   bool wait_agent(const std::function<bool(FakeAgent&)>& done);
   // A question to the proxy, and its answer.
@@ -123,6 +124,7 @@ class Node {
   std::atomic<uint64_t> closed_sequence_{1};
   std::atomic<uint64_t> tapped_sequence_{1};
   std::atomic<bool> left_ = false;
+  std::unique_ptr<scrape::Thread> counters_ = *scrape::Thread::start();
   std::unique_ptr<ControlClient> control_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   uint64_t next_generation_ = 1;

@@ -76,6 +76,7 @@ class HttpServer {
       const std::string response = respond_(request);
       if (response.empty()) return;
       send_all(connection, response);
+      if (response.find("connection: close\r\n") != std::string::npos) return;
     }
   }
   // False: the test is over, and the proxy may keep the connection for a while yet.

@@ -24,6 +24,8 @@ constexpr TryEnd kRefused{.kind = Kind::kRefused};
 constexpr TryEnd kUnanswered{.kind = Kind::kUnanswered};
 constexpr TryEnd status(uint16_t code) { return {.status = code}; }
 constexpr TryEnd grpc(uint32_t code) { return {.status = 200, .grpc_status = code}; }
+constexpr TryEnd kNamed{.status = 200, .named = true};
+constexpr TryEnd kRateLimited{.status = 503, .rate_limited = true};
 
 }  // namespace
 
@@ -76,12 +78,16 @@ TEST_CASE("each condition covers what its name says and nothing beside") {
       {v1::RETRY_GRPC_RESOURCE_EXHAUSTED, {grpc(8)}},
       {v1::RETRY_GRPC_INTERNAL, {grpc(13)}},
       {v1::RETRY_GRPC_UNAVAILABLE, {grpc(14)}},
+      {v1::RETRY_RETRIABLE_HEADERS, {kNamed}},
+      {v1::RETRY_ENVOY_RATELIMITED, {kRateLimited}},
+      {v1::RETRY_5XX, {status(500), status(502), status(503), status(504), kUnanswered, kNotConnected, kRefused}},
   };
   const std::vector<TryEnd> all{kNotConnected, kRefused,    kUnanswered, status(200), status(409), status(429),
                                 status(500),   status(502), status(503), status(504), grpc(0),     grpc(1),
-                                grpc(4),       grpc(8),     grpc(13),    grpc(14)};
+                                grpc(4),       grpc(8),     grpc(13),    grpc(14),    kNamed,      kRateLimited};
   const auto same = [](const TryEnd& a, const TryEnd& b) {
-    return a.kind == b.kind && a.status == b.status && a.grpc_status == b.grpc_status;
+    return a.kind == b.kind && a.status == b.status && a.grpc_status == b.grpc_status && a.named == b.named &&
+           a.rate_limited == b.rate_limited;
   };
   for (const auto& [condition, ends] : covered) {
     CAPTURE(v1::RetryCondition_Name(condition));
@@ -92,6 +98,14 @@ TEST_CASE("each condition covers what its name says and nothing beside") {
       CHECK(policy.covers(end, true) == std::ranges::any_of(ends, [&](const TryEnd& one) { return same(one, end); }));
     }
   }
+}
+
+TEST_CASE("a policy says whether it needs to know more than a status") {
+  CHECK(RetryPolicy().reads_grpc_status());
+  CHECK(on({v1::RETRY_GRPC_INTERNAL}).reads_grpc_status());
+  CHECK_FALSE(on({v1::RETRY_5XX, v1::RETRY_REFUSED_STREAM}).reads_grpc_status());
+  CHECK_FALSE(RetryPolicy().reads_named_fields());
+  CHECK(on({v1::RETRY_RETRIABLE_HEADERS}).reads_named_fields());
 }
 
 TEST_CASE("status codes count only with their condition, and only those that are named") {

@@ -1,13 +1,16 @@
 #include "userspace-proxy/confine.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
+#include <vector>
 
 #include "ring_testing.h"
 #include "userspace-proxy/ring/acceptor.h"
@@ -56,6 +59,18 @@ const std::pair<const char*, bool (*)()> kForbidden[] = {
     {"bpf", [] { return ::syscall(SYS_bpf, 0, nullptr, 0) >= 0 || errno != EPERM; }},
 };
 
+// Threads of this process, all on the one processor that its maker runs on: while that does not rest, they have not
+// run.
+std::vector<std::thread> make_waiting_threads(std::atomic<int>& ran, int count) {
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  CPU_SET(static_cast<size_t>(::sched_getcpu()), &here);
+  ::sched_setaffinity(0, sizeof here, &here);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < count; ++i) threads.emplace_back([&ran] { ++ran; });
+  return threads;
+}
+
 // A worker's life in a process that confined itself: accept, dial with a socket made before, relay, end. Returns an
 // exit code.
 int confined_worker(BackendKind kind, const Listener& front, const Listener& back) {
@@ -65,10 +80,15 @@ int confined_worker(BackendKind kind, const Listener& front, const Listener& bac
   if (!raise_descriptor_limit() || !drop_privileges(uid, gid)) return 10;
   auto loop = Loop::create({.backend = kind});
   if (!loop) return 11;
+  constexpr int kThreads = 32;
+  std::atomic<int> ran = 0;
+  std::vector<std::thread> threads = make_waiting_threads(ran, kThreads);
   if (const auto sealed = seal(); !sealed) {
     std::fprintf(stderr, "%s\n", sealed.error().message.c_str());
     return 12;
   }
+  for (std::thread& thread : threads) thread.join();
+  if (ran != kThreads) return 18;
   for (const auto& [name, attempt] : kForbidden) {
     if (attempt()) {
       std::fprintf(stderr, "a confined process got %s\n", name);

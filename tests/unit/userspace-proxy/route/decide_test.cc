@@ -96,7 +96,7 @@ TEST_CASE("a route may answer by itself instead of leading anywhere") {
 }
 
 TEST_CASE("a table without HTTP routes leaves requests to the Service's own endpoints") {
-  CHECK(route_of(tables("route_tables { connection_routes { } }"), {}) == "own");
+  CHECK(route_of(tables("route_tables { connection_routes { destinations { weight: 1 } } }"), {}) == "own");
 }
 
 TEST_CASE("a client uses the first table that its namespace sees, and no other") {
@@ -166,11 +166,11 @@ TEST_CASE("destinations are picked by weight, one of weight 0 never") {
     destinations { subset: "none" weight: 0 } destinations { subset: "v1" weight: 90 }
     destinations { subset: "never" weight: 0 } destinations { subset: "v2" weight: 10 } } })");
   const Route& route = split[0].routes[0];
-  CHECK(pick(route, 0).subset == "v1");
-  CHECK(pick(route, 0xffffffff).subset == "v2");
+  CHECK(pick(route.destinations, 0).subset == "v1");
+  CHECK(pick(route.destinations, 0xffffffff).subset == "v2");
   std::mt19937 random(7);
   std::map<std::string, int> picked;
-  for (int i = 0; i < 20'000; ++i) ++picked[pick(route, static_cast<uint32_t>(random())).subset];
+  for (int i = 0; i < 20'000; ++i) ++picked[pick(route.destinations, static_cast<uint32_t>(random())).subset];
   CHECK(picked.size() == 2);
   CHECK(std::abs(picked["v1"] - 18'000) <= 200);
 }

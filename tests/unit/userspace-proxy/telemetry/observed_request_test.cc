@@ -128,6 +128,29 @@ TEST_CASE("a request that no server answered is told without one") {
   CHECK(request_span(scene.request).status().code() == otlp::Status::STATUS_CODE_ERROR);
 }
 
+TEST_CASE("a gRPC call is named and told as OpenTelemetry names calls, and a status other than 0 is an error") {
+  Scene scene;
+  scene.request.method = "POST";
+  scene.request.path = "/shop.Cart/Add";
+  scene.request.call = {.grpc = true, .status = 0};
+  CHECK(request_span(scene.request).name() == "shop.Cart/Add");
+  CHECK(request_span(scene.request).status().code() == otlp::Status::STATUS_CODE_UNSET);
+  auto attributes = scene.attributes();
+  CHECK(attributes.at("rpc.system") == "grpc");
+  CHECK(attributes.at("rpc.service") == "shop.Cart");
+  CHECK(attributes.at("rpc.method") == "Add");
+  CHECK(attributes.at("rpc.grpc.status_code") == "0");
+  scene.request.call.status = 4;
+  CHECK(request_span(scene.request).status().code() == otlp::Status::STATUS_CODE_ERROR);
+  CHECK(scene.attributes().at("error.type") == "4");
+  // What no server knows may be anything: no name is made of it.
+  scene.request.call.status = 12;
+  CHECK(request_span(scene.request).name() == "POST");
+  scene.request.call = {};
+  CHECK(request_span(scene.request).name() == "POST");
+  CHECK_FALSE(scene.attributes().contains("rpc.system"));
+}
+
 TEST_CASE("a span has OpenTelemetry's names and the ids of its trace") {
   v1::TraceTag tag;
   tag.set_name("agent");

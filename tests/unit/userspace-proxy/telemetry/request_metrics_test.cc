@@ -48,8 +48,11 @@ struct Scene {
             .response_bytes = 1024};
   }
   std::vector<v1::Counter> report() const {
+    RequestSeries series;
+    while (metrics.copy(series, 7)) {
+    }
     std::vector<v1::Counter> all;
-    metrics.report("cluster.local", &all);
+    RequestSeries::report({series}, "cluster.local", [&](v1::Counter each) { all.push_back(std::move(each)); });
     return all;
   }
   std::vector<v1::Counter> named(std::string_view name) const {
@@ -186,4 +189,57 @@ TEST_CASE("requests beyond the cap are counted, in one series that says so") {
   CHECK(overflow->labels().size() == total[0].labels().size());
   CHECK(std::ranges::all_of(scene.named("istio_request_bytes"),
                             [](const v1::Counter& each) { return values_of(each.histogram()) > 0; }));
+}
+
+TEST_CASE("what several workers counted under the same labels is one series") {
+  Scene one, other;
+  one.metrics.record(one.request(), kStart);
+  other.metrics.record(other.request(), kStart);
+  other.metrics.record(other.request(404), kStart);
+  std::vector<RequestSeries> both(2);
+  CHECK(!one.metrics.copy(both[0], 100));
+  CHECK(!other.metrics.copy(both[1], 100));
+  std::map<std::string, double> totals;
+  RequestSeries::report(both, "cluster.local", [&](const v1::Counter& each) {
+    if (each.name() == "istio_requests_total") totals[each.labels().at("response_code")] += each.value();
+  });
+  CHECK(totals == std::map<std::string, double>{{"200", 2}, {"404", 1}});
+}
+
+TEST_CASE("a copy takes no more series at once than it is told, and each of them once") {
+  Scene scene;
+  for (const uint16_t code : {200, 201, 202, 404, 503}) scene.metrics.record(scene.request(code), kStart);
+  RequestSeries copied;
+  CHECK(scene.metrics.copy(copied, 2));
+  scene.metrics.record(scene.request(204), kStart);  // comes between two parts
+  CHECK(scene.metrics.copy(copied, 2));
+  CHECK(!scene.metrics.copy(copied, 2));
+  std::map<std::string, double> totals;
+  RequestSeries::report({copied}, "cluster.local", [&](const v1::Counter& each) {
+    if (each.name() == "istio_requests_total") totals[each.labels().at("response_code")] += each.value();
+  });
+  CHECK(totals ==
+        std::map<std::string, double>{{"200", 1}, {"201", 1}, {"202", 1}, {"204", 1}, {"404", 1}, {"503", 1}});
+}
+
+TEST_CASE("routes have their own durations, and edges do not fall apart by them") {
+  Scene scene;
+  route::Route first, second;
+  first.label = "VirtualService shop/backend canary";
+  second.label = "VirtualService shop/backend [1]";
+  for (const route::Route* route : {&first, &first, &second}) {
+    RequestFacts request = scene.request();
+    request.asked = scene.asked.get();
+    request.route = route;
+    scene.metrics.record(request, kStart);
+  }
+  scene.metrics.record(scene.request(), kStart);  // of no route
+  REQUIRE(scene.named("istio_requests_total").size() == 1);
+  CHECK(scene.named("istio_requests_total")[0].value() == 4);
+  std::map<std::string, uint64_t> counted;
+  for (const v1::Counter& each : scene.named("leat_route_duration_milliseconds")) {
+    CHECK(each.labels().at("response_code") == "200");
+    counted[each.labels().at("route")] = values_of(each.histogram());
+  }
+  CHECK(counted == std::map<std::string, uint64_t>{{first.label, 2}, {second.label, 1}});
 }

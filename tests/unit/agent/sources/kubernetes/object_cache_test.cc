@@ -141,3 +141,34 @@ TEST_CASE("one scene from files and from a cluster, where the other node's pods 
   CHECK_MESSAGE(differ.Compare(of_files.mesh, of_cluster.mesh), difference);
   CHECK(of_files.plan.pods.size() == of_cluster.plan.pods.size());
 }
+
+TEST_CASE("a route whose status alone is another one changes nothing in the mesh, and the status is known") {
+  Cache cache;
+  const auto route = [](int generation, const char* status) {
+    return fmt::format(
+        R"({{"metadata":{{"name":"r","namespace":"shop","uid":"u","resourceVersion":"1","generation":{}}},)"
+        R"("spec":{{"parentRefs":[{{"group":"","kind":"Service","name":"backend"}}]}},"status":{}}})",
+        generation, status);
+  };
+  CHECK(cache.list("HTTPRoute", route(1, "{}")));
+  const uint64_t version = cache.cache.objects().version();
+  CHECK_FALSE(cache.list("HTTPRoute", route(1, R"({"parents":[{"controllerName":"leat.dev/mesh"}]})")));
+  CHECK(cache.cache.objects().version() == version);
+  const ObjectKey key{"HTTPRoute", {"shop", "r"}};
+  CHECK(cache.cache.facts().at(key).parents.size() == 1);
+  CHECK(cache.list("HTTPRoute", route(2, "{}")));
+  CHECK(cache.cache.objects().version() > version);
+}
+
+TEST_CASE("a generation counts as judged once the mesh was made of it, and facts go with their object") {
+  Cache cache;
+  const char* route =
+      R"({"metadata":{"name":"r","namespace":"shop","uid":"u","resourceVersion":"1","generation":5},"spec":{}})";
+  cache.list("HTTPRoute", route);
+  const ObjectKey key{"HTTPRoute", {"shop", "r"}};
+  CHECK(cache.cache.facts().at(key).judged == 0);
+  cache.cache.judged();
+  CHECK(cache.cache.facts().at(key).judged == 5);
+  cache.list("HTTPRoute", "");
+  CHECK(cache.cache.facts().empty());
+}

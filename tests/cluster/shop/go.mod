@@ -1,0 +1,3 @@
+module leat.dev/tests/cluster/shop
+
+go 1.26.0
