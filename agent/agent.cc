@@ -86,6 +86,7 @@ Agent::Agent(Config config, StateFolder state, std::unique_ptr<EventLoop> loop,
       source_(std::move(source)),
       capture_(std::move(capture)),
       source_ids_(books_.aliases) {
+  source_->put_own(control::AgentSettings{.meta = {.name = {"", "default"}}, .ambient_label = config_.ambient_label});
   broker_ = std::make_unique<Broker>(broker_tools(), source_ids_, Clock::now());
   reconciler_ = std::make_unique<Reconciler>(*loop_, config_.node, books_, source_ids_, reconciler_tools());
   learn_local_pods();

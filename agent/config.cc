@@ -48,6 +48,11 @@ class Fields {
     out = path;
   }
 
+  void boolean(const std::string& field, bool& out, const char* cure) {
+    const YAML::Node node = take(field, cure, false);
+    if (node && !YAML::convert<bool>::decode(node, out)) problem(node, field, "is not true or false", cure);
+  }
+
   void problem(const YAML::Node& where, const std::string& field, std::string_view what, std::string_view cure) {
     problems_.push_back(fmt::format("{}:{}: {}{} {}: {}", file_, where.Mark().line + 1, prefix_, field, what, cure));
   }
@@ -282,6 +287,8 @@ Result<Config> parse_config(std::string_view yaml, const std::string& file) {
   read_cni(fields.take("cni", "", false), fields, config, file, problems);
   read_dns(fields, config.dns_servers, file, problems);
   fields.folder("tls_files", config.tls_files, "give the folder of certificates that DestinationRules may name", false);
+  fields.boolean("ambient_label", config.ambient_label,
+                 "give true where the labels of Istio's ambient mode count as well, or leave it out");
   fields.text("log", config.log, "give debug, info, warn or error", false);
   if (std::ranges::find(kLogLevels, config.log) == kLogLevels.end()) {
     fields.problem(root["log"], "log", fmt::format("is `{}`", config.log), "give debug, info, warn or error");

@@ -57,6 +57,7 @@ struct Config {
   std::string proxy_seccomp;             // file of the proxy's seccomp profile, for the kubelet; empty: none is written
   uid_t proxy_user = 0;                  // owns proxy.sock; the only user that may be a proxy
   std::vector<std::string> dns_servers;  // ADDRESS or ADDRESS:PORT; none: the node's
+  bool ambient_label = false;            // Istio ambient's labels enrol as well (control/enrolment.h)
   std::string tls_files;                 // folder of the certificates that DestinationRules may name; empty: none
   std::optional<Cni> cni;
   std::string log = "info";

@@ -331,6 +331,13 @@ struct TlsFile {
   std::string problem;  // why there is none
 };
 
+// What the agent's own configuration says of the whole mesh; named default.
+struct AgentSettings {
+  static constexpr std::string_view kKind = "AgentSettings";
+  Meta meta;
+  bool ambient_label = false;  // Istio ambient's labels ask for pods as well (enrolment.h)
+};
+
 // Credentials that a user gives for TLS to servers outside the mesh.
 struct Secret {
   static constexpr std::string_view kKind = "Secret";
@@ -418,9 +425,10 @@ struct Mesh {
   std::vector<std::string> sandboxed_runtimes;  // handlers, besides those that are known (runtimes.h)
 };
 
-using Object = std::variant<Namespace, Node, RuntimeClass, Pod, NodeWorkloads, Service, EndpointSlice,
-                            PeerAuthentication, VirtualService, DestinationRule, ServiceEntry, HostAnswer, TlsFile,
-                            Secret, GatewayHttpRoute, GatewayGrpcRoute, ReferenceGrant, NetworkPolicy, Telemetry, Mesh>;
+using Object =
+    std::variant<Namespace, Node, RuntimeClass, Pod, NodeWorkloads, Service, EndpointSlice, PeerAuthentication,
+                 VirtualService, DestinationRule, ServiceEntry, HostAnswer, TlsFile, AgentSettings, Secret,
+                 GatewayHttpRoute, GatewayGrpcRoute, ReferenceGrant, NetworkPolicy, Telemetry, Mesh>;
 
 inline const Meta& meta_of(const Object& object) {
   return std::visit([](const auto& some) -> const Meta& { return some.meta; }, object);

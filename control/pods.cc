@@ -10,6 +10,7 @@
 
 #include "control/enrolment.h"
 #include "control/field.h"
+#include "control/other_meshes.h"
 #include "control/runtimes.h"
 
 namespace leat::control {
@@ -95,7 +96,7 @@ Enrolment enrolment_of(const Pod& pod, const ObjectSet& objects) {
                                      : "its network namespace is not found: no entry of the folder has its address"};
   }
   if (!why.empty()) return {true, "leaves, once the other nodes know: " + why};
-  return {true, fmt::format("label {}: enabled on namespace {}", kMeshLabel, pod.meta.name.ns)};
+  return {true, labels_say(pod, objects).reason};
 }
 
 std::string LivePod::uid() const { return uid_of(*pod); }
@@ -333,10 +334,7 @@ void check_marker(const Pod& pod, const ObjectSet& objects, Findings& findings) 
     findings.push_back(finding_on(Severity::kWarning, pod, fmt::format("metadata.annotations[{}]", annotation),
                                   "unknown annotation, ignored"));
   }
-  const auto* space = objects.find<Namespace>({"", pod.meta.name.ns});
-  const bool wanted = space != nullptr && is_enrolled(*space) && value_of(pod.meta.labels, kMeshLabel) != "disabled" &&
-                      !pod.host_network && is_running(pod);
-  if (!wanted) return;
+  if (!labels_say(pod, objects).asked || pod.host_network || !is_running(pod)) return;
   if (const auto sandbox = sandbox_of(pod, objects)) {
     findings.push_back(finding_on(
         Severity::kWarning, pod, "spec.runtimeClassName",
@@ -345,6 +343,13 @@ void check_marker(const Pod& pod, const ObjectSet& objects, Findings& findings) 
                     "PeerAuthentication holds for what comes to it. Give it another runtime class, or the label {}: "
                     "disabled",
                     *sandbox, kMeshLabel)));
+  } else if (const auto other = other_mesh_of(pod)) {
+    findings.push_back(
+        finding_on(Severity::kWarning, pod, "metadata.annotations",
+                   fmt::format("{} takes the pod's traffic, so it is not enrolled: for Leat's pods it is outside the "
+                               "mesh. Take it out of that mesh, which may need its restart, or give it the label {}: "
+                               "disabled",
+                               *other, kMeshLabel)));
   } else if (!pod.addresses.empty() && pod.netns_path.empty() && is_from_file(pod)) {
     findings.push_back(finding_on(Severity::kError, pod, fmt::format("metadata.annotations[{}]", kNetns),
                                   "missing: without the path of its network namespace the pod can't be enrolled"));

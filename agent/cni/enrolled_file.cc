@@ -29,7 +29,7 @@ EnrolledFile EnrolledFile::open(const StateFolder& state) {
 Result<void> EnrolledFile::update(const StateFolder& state, const control::ObjectSet& objects, Time now) {
   cni::EnrolledNamespaces enrolled;
   for (const auto& [name, space] : objects.all<control::Namespace>()) {
-    if (!control::is_enrolled(space)) continue;
+    if (!control::is_enrolled(space, objects)) continue;
     const auto known = namespaces_.find(name.name);
     enrolled.emplace(name.name, known == namespaces_.end() ? utc_text(now) : known->second);
   }

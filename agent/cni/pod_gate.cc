@@ -16,7 +16,7 @@ PodGate::Verdict PodGate::judge(const Pod& pod) const {
     return {Standing::kNotYet, "leat-agent has not read the mesh's objects yet (is the API server away?)"};
   const control::ObjectSet& objects = tools_.objects();
   const auto* space = objects.find<control::Namespace>({"", pod.name.ns});
-  if (space == nullptr || !control::is_enrolled(*space)) return {Standing::kOutside, ""};
+  if (space == nullptr || !control::is_enrolled(*space, objects)) return {Standing::kOutside, ""};
   const auto* object = objects.find<control::Pod>(pod.name);
   const bool is_it = object != nullptr && (pod.uid.empty() || object->meta.uid.empty() || pod.uid == object->meta.uid);
   if (!is_it) return {Standing::kNotYet, "leat-agent has not seen the pod's object yet (is the API server away?)"};

@@ -31,7 +31,7 @@ def test_lint_has_nothing_to_say(kube):
     ["--set", "ca.external.address=istiod.istio-system.svc:15012"],
     ["--set", "image.tag=1.2.3", "--set", "image.pullSecrets={one,two}", "--set", "podLabels.team=net", "--set", "networkPolicy.enabled=false"],
     ["--set", "metrics.dashboards.enabled=true", "--set", "metrics.from[0].podSelector.matchLabels.app=prometheus"],
-    ["--set", "metrics.enabled=false"],
+    ["--set", "metrics.enabled=false", "--set", "ambientLabel=true"],
 ], ids=lambda options: " ".join(options) or "defaults")
 def test_the_api_server_takes_every_object(kube, options):
     kube.kubectl("apply", "-f", "-", input="apiVersion: v1\nkind: Namespace\nmetadata: {name: leat-system}\n")
