@@ -84,30 +84,26 @@ void Answers::flows(const v1::FlowsRequest& request, ApiServer::Reply reply) {
 }
 
 void Answers::add_kernel_flows(const v1::FlowsRequest& request, v1::ApiReply& reply, FlowCursors::Position& position) {
-  const FlowNames& names = parts_.names();
-  if (request.open()) {
-    const auto direct = parts_.capture.direct_flows();
-    if (!direct) add_error(reply, direct.error().message);
-    for (const capture::DirectFlow& flow : direct.value_or(std::vector<capture::DirectFlow>{}))
-      *reply.add_flows() = names.direct(flow);
-  }
   if (request.closed()) position.kernel = parts_.closed_flows.since(position.kernel, *reply.mutable_flows());
-  if (!request.untouched()) return;
+  if (!request.open() && !request.untouched()) return;
+  const FlowNames& names = parts_.names();
   size_t untouched = 0;
   for (const v1::Workload* pod : names.captured_pods()) {
-    const auto flows = parts_.capture.untouched_flows(pod->uid());
+    const auto flows = parts_.capture.kernel_flows(pod->uid());
     if (!flows) {
       add_error(reply,
-                fmt::format("untouched flows of {}/{}: {}", pod->namespace_(), pod->name(), flows.error().message));
+                fmt::format("flows of {}/{} in the kernel: {}", pod->namespace_(), pod->name(), flows.error().message));
       continue;
     }
-    for (const capture::UntouchedFlow& flow : *flows) {
-      if (++untouched > limits::kMaxUntouchedFlows)
-        return add_error(reply,
-                         fmt::format("more than {} untouched flows; the rest is left out", limits::kMaxUntouchedFlows));
-      *reply.add_flows() = names.untouched(flow, *pod);
+    if (request.open())
+      for (const capture::DirectFlow& flow : flows->direct) *reply.add_flows() = names.direct(flow);
+    if (!request.untouched()) continue;
+    for (const capture::UntouchedFlow& flow : flows->untouched) {
+      if (++untouched <= limits::kMaxUntouchedFlows) *reply.add_flows() = names.untouched(flow, *pod);
     }
   }
+  if (untouched > limits::kMaxUntouchedFlows)
+    add_error(reply, fmt::format("{} untouched flows, of which {} are listed", untouched, limits::kMaxUntouchedFlows));
 }
 
 void Answers::ask_flows(bool open, bool closed, const FlowCursors::Position& position,

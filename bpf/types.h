@@ -176,7 +176,7 @@ struct leat_flow {
 };
 LEAT_SIZE(struct leat_flow, 56);
 
-/* A direct flow as user space reads it: from the iterator while it lives, from the ring buffer when it has closed. */
+/* A direct flow that has closed, as user space reads it from the ring buffer. */
 struct leat_flow_event {
   __u64 socket;
   __u64 now_ns;
@@ -185,7 +185,7 @@ struct leat_flow_event {
   struct leat_flow flow;
   struct leat_ip client;
   __u32 client_port;
-  __u32 tcp_state; /* of the iterator: BPF_TCP_* now; of a closed one: the state before */
+  __u32 tcp_state; /* BPF_TCP_*, the one before */
   __u32 error;     /* errno of the socket, 0 in order */
   __u32 pad;
 };

@@ -9,8 +9,8 @@
 
 #include "agent/capture/best_effort.h"
 #include "agent/capture/bpf_map.h"
+#include "agent/capture/closed_flows.h"
 #include "agent/capture/features.h"
-#include "agent/capture/flow_reader.h"
 #include "agent/capture/limits.h"
 #include "agent/capture/listener_table.h"
 #include "agent/capture/netns.h"
@@ -75,7 +75,7 @@ class Capture::Impl {
   Result<Listener> rebuild_listener(const v1::ListenerId& id);
   Result<std::vector<Listener>> rebuild_missing();
   Result<std::vector<UniqueFd>> make_sockets(const std::string& uid, bool ipv6, uint32_t count);
-  Result<std::vector<UntouchedFlow>> untouched_flows(const std::string& uid);
+  Result<KernelFlows> kernel_flows(const std::string& uid);
   std::vector<Feature> hooks() const;
 
   const Captured* find(const std::string& uid) const {
@@ -84,7 +84,7 @@ class Capture::Impl {
   }
 
   ListenerTable listeners;
-  FlowReader flows;
+  ClosedFlows closed_flows;
   Numbers numbers;
   std::vector<Feature> features;
 
@@ -100,12 +100,13 @@ class Capture::Impl {
     Table<leat_service_key, leat_service> services;
     Table<leat_service_key, leat_backend> backends;
     BpfMap<uint64_t, leat_ports> proxy_ports;  // the programs write it
+    BpfMap<int, leat_flow> flows;              // socket storage: only its descriptor is used
     static Result<Maps> open(const std::string& folder);
   };
 
-  Impl(Programs programs, Maps maps, ListenerTable listener_table, FlowReader reader, Numbers counted)
+  Impl(Programs programs, Maps maps, ListenerTable listener_table, ClosedFlows closed, Numbers counted)
       : listeners(std::move(listener_table)),
-        flows(std::move(reader)),
+        closed_flows(std::move(closed)),
         numbers(std::move(counted)),
         programs_(std::move(programs)),
         maps_(std::move(maps)) {}
@@ -139,9 +140,10 @@ Result<Capture::Impl::Maps> Capture::Impl::Maps::open(const std::string& folder)
   LEAT_TRY(auto services, (Table<leat_service_key, leat_service>::open(folder, "services")));
   LEAT_TRY(auto backends, (Table<leat_service_key, leat_backend>::open(folder, "backends")));
   LEAT_TRY(auto proxy_ports, (BpfMap<uint64_t, leat_ports>::open(folder, "proxy_ports")));
+  LEAT_TRY(auto flows, (BpfMap<int, leat_flow>::open(folder, "flows")));
   return Maps{std::move(pods),     std::move(namespaces),   std::move(pod_addresses), std::move(pod_ports),
               std::move(excluded), std::move(destinations), std::move(aliases),       std::move(services),
-              std::move(backends), std::move(proxy_ports)};
+              std::move(backends), std::move(proxy_ports),  std::move(flows)};
 }
 
 Result<std::unique_ptr<Capture::Impl>> Capture::Impl::open(const Options& options) {
@@ -154,10 +156,10 @@ Result<std::unique_ptr<Capture::Impl>> Capture::Impl::open(const Options& option
   LEAT_TRY(auto programs, Programs::load(options));
   LEAT_TRY(auto maps, Maps::open(folder));
   LEAT_TRY(auto listeners, ListenerTable::open(folder));
-  LEAT_TRY(auto flows, FlowReader::open(folder, programs.flows_program_fd()));
+  LEAT_TRY(auto closed, ClosedFlows::open(folder));
   LEAT_TRY(auto numbers, Numbers::open(folder));
   std::unique_ptr<Impl> impl(
-      new Impl(std::move(programs), std::move(maps), std::move(listeners), std::move(flows), std::move(numbers)));
+      new Impl(std::move(programs), std::move(maps), std::move(listeners), std::move(closed), std::move(numbers)));
   impl->features = std::move(features);
   LEAT_TRY_VOID(impl->write_settings(folder));
   LEAT_TRY_VOID(impl->programs_.attach());
@@ -413,11 +415,11 @@ Result<std::vector<UniqueFd>> Capture::Impl::make_sockets(const std::string& uid
   return sockets;
 }
 
-Result<std::vector<UntouchedFlow>> Capture::Impl::untouched_flows(const std::string& uid) {
+Result<KernelFlows> Capture::Impl::kernel_flows(const std::string& uid) {
   const Captured* pod = find(uid);
   if (!pod) return fail(ErrorCode::kNotFound, "pod {} is not captured on this node", uid);
   LEAT_TRY(const NetnsScope inside, NetnsScope::enter(pod->path));
-  return list_untouched(listeners.marks_fd(), flows.map_fd());
+  return list_kernel_flows(listeners.marks_fd(), maps_.flows.fd());
 }
 
 std::vector<Feature> Capture::Impl::hooks() const {
@@ -453,12 +455,9 @@ void Capture::open_slots() { impl_->listeners.open_slots(); }
 Result<std::vector<UniqueFd>> Capture::make_sockets(const std::string& pod_uid, bool ipv6, uint32_t count) {
   return impl_->make_sockets(pod_uid, ipv6, count);
 }
-Result<std::vector<UntouchedFlow>> Capture::untouched_flows(const std::string& pod_uid) {
-  return impl_->untouched_flows(pod_uid);
-}
-Result<std::vector<DirectFlow>> Capture::direct_flows() { return impl_->flows.open_flows(); }
-int Capture::closed_flows_fd() const { return impl_->flows.closed_fd(); }
-std::vector<DirectFlow> Capture::take_closed_flows() { return impl_->flows.take_closed(); }
+Result<KernelFlows> Capture::kernel_flows(const std::string& pod_uid) { return impl_->kernel_flows(pod_uid); }
+int Capture::closed_flows_fd() const { return impl_->closed_flows.fd(); }
+std::vector<DirectFlow> Capture::take_closed_flows() { return impl_->closed_flows.take(); }
 Result<std::vector<DirectEdge>> Capture::direct_edges() { return impl_->numbers.edges(); }
 Result<std::vector<CounterValue>> Capture::counters() { return impl_->numbers.counters(); }
 Result<std::vector<MapFill>> Capture::map_fills() { return impl_->numbers.map_fills(); }

@@ -127,6 +127,12 @@ struct UntouchedFlow {
   uint64_t inode = 0;
 };
 
+// The live connections of a pod that meet no proxy; direct ones are their client's.
+struct KernelFlows {
+  std::vector<DirectFlow> direct;
+  std::vector<UntouchedFlow> untouched;
+};
+
 // Totals of kernel-direct connections between two pods by one destination; they survive agent restarts and end with
 // either pod.
 struct DirectEdge {
@@ -206,8 +212,7 @@ class Capture {
 
   // ---- flows and numbers
 
-  Result<std::vector<UntouchedFlow>> untouched_flows(const std::string& pod_uid);
-  Result<std::vector<DirectFlow>> direct_flows();
+  Result<KernelFlows> kernel_flows(const std::string& pod_uid);
   [[nodiscard]] int closed_flows_fd() const;    // readable (epoll) when direct flows have closed
   std::vector<DirectFlow> take_closed_flows();  // never blocks
   Result<std::vector<DirectEdge>> direct_edges();

@@ -13,7 +13,6 @@
 #include "agent/capture/features.h"
 #include "bpf/bind.skel.h"
 #include "bpf/connect.skel.h"
-#include "bpf/flows.skel.h"
 #include "bpf/lookup.skel.h"
 #include "bpf/names.skel.h"
 #include "bpf/sockops.skel.h"
@@ -38,7 +37,6 @@ using ConnectPrograms = SkeletonPtr<connect_bpf, connect_bpf__destroy>;
 using NamesPrograms = SkeletonPtr<names_bpf, names_bpf__destroy>;
 using SockopsPrograms = SkeletonPtr<sockops_bpf, sockops_bpf__destroy>;
 using LookupPrograms = SkeletonPtr<lookup_bpf, lookup_bpf__destroy>;
-using FlowsPrograms = SkeletonPtr<flows_bpf, flows_bpf__destroy>;
 
 int log_libbpf(libbpf_print_level, const char* format, va_list arguments) {
   if (!log::enabled(log::Level::kDebug)) return 0;
@@ -131,7 +129,6 @@ struct Programs::Loaded {
   ConnectPrograms connect;
   NamesPrograms names;
   SockopsPrograms sockops;
-  FlowsPrograms flows;
   bool has_ingress_ifindex = true;
 
   // In the order of attaching: whoever can be captured must be able to see true names.
@@ -223,8 +220,6 @@ Result<Programs> Programs::load(const Options& options) {
   LEAT_TRY_VOID(load_skeleton(loaded->names.get(), names_bpf__load, "names", options));
   loaded->sockops.reset(sockops_bpf__open_opts(&open_options));
   LEAT_TRY_VOID(load_skeleton(loaded->sockops.get(), sockops_bpf__load, "sockops", options));
-  loaded->flows.reset(flows_bpf__open_opts(&open_options));
-  LEAT_TRY_VOID(load_skeleton(loaded->flows.get(), flows_bpf__load, "flows", options));
   return Programs(std::move(loaded));
 }
 
@@ -296,8 +291,6 @@ bool Programs::inbound_attached(uint32_t pod_index) const {
   const UniqueFd link(bpf_obj_get(inbound_pin(loaded_->options, pod_index).c_str()));
   return link && link_info(link.get()).netns.netns_ino != 0;
 }
-
-int Programs::flows_program_fd() const { return bpf_program__fd(loaded_->flows->progs.leat_flows); }
 
 std::vector<std::string> attached_program_names(const Options& options) {
   std::vector<std::string> names;

@@ -14,8 +14,6 @@
 #include "agent/capture/cgroup.h"
 #include "bpf/types.h"
 
-struct flows_bpf;
-
 namespace leat::capture {
 
 std::string maps_folder(const Options& options);
@@ -44,9 +42,6 @@ class Programs {
   // Every cgroup hook, and whether it is attached now.
   [[nodiscard]] std::vector<Feature> hooks() const;
   [[nodiscard]] bool inbound_attached(uint32_t pod_index) const;
-
-  // For a bpf_iter link over the socket storage map of flows.
-  [[nodiscard]] int flows_program_fd() const;
 
  private:
   struct Loaded;

@@ -1,5 +1,6 @@
 #include "agent/capture/sock_diag.h"
 
+#include <bpf/bpf.h>
 #include <linux/bpf.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
@@ -7,8 +8,10 @@
 #include <netinet/in.h>
 
 #include <cstring>
+#include <optional>
 #include <unordered_set>
 
+#include "agent/capture/closed_flows.h"
 #include "agent/capture/netlink.h"
 
 namespace leat::capture {
@@ -45,52 +48,86 @@ bool is_inside_the_pod(const IpAddress& address) {
   return address.is_loopback() || kAliases6.contains(address);
 }
 
-// Whether one of the maps that were asked for knows the socket: then the reply nests a value in its storages.
-bool has_storage(const rtattr& storages) {
-  bool found = false;
+// What the maps that were asked for have of the socket; the reply nests a value for each that has one.
+struct Storages {
+  bool any = false;
+  std::optional<leat_flow> record;
+};
+
+Storages read_storages(const rtattr& storages, uint32_t flows_id) {
+  Storages found;
   for_each_attribute(
       static_cast<const rtattr*>(RTA_DATA(&storages)), RTA_PAYLOAD(&storages), [&](const rtattr& storage) {
-        for_each_attribute(
-            static_cast<const rtattr*>(RTA_DATA(&storage)), RTA_PAYLOAD(&storage),
-            [&](const rtattr& part) { found |= (part.rta_type & NLA_TYPE_MASK) == SK_DIAG_BPF_STORAGE_MAP_VALUE; });
+        uint32_t map_id = 0;
+        for_each_attribute(static_cast<const rtattr*>(RTA_DATA(&storage)), RTA_PAYLOAD(&storage),
+                           [&](const rtattr& part) {
+                             const auto type = part.rta_type & NLA_TYPE_MASK;
+                             if (type == SK_DIAG_BPF_STORAGE_MAP_ID && RTA_PAYLOAD(&part) == sizeof map_id)
+                               std::memcpy(&map_id, RTA_DATA(&part), sizeof map_id);
+                             if (type != SK_DIAG_BPF_STORAGE_MAP_VALUE) return;
+                             found.any = true;
+                             if (map_id != flows_id || RTA_PAYLOAD(&part) != sizeof(leat_flow)) return;
+                             std::memcpy(&found.record.emplace(), RTA_DATA(&part), sizeof(leat_flow));
+                           });
       });
   return found;
 }
 
-struct Listed {
-  UntouchedFlow flow;
-  bool ours = false;
+struct Socket {
+  SocketAddress local, remote;
+  Storages storages;
+  uint64_t bytes_sent = 0, bytes_received = 0;
 };
 
-Listed read_socket(const nlmsghdr& reply, const inet_diag_msg& message) {
-  Listed listed{.flow = {.local = {address_of(message, message.id.idiag_src), ntohs(message.id.idiag_sport)},
-                         .remote = {address_of(message, message.id.idiag_dst), ntohs(message.id.idiag_dport)},
-                         .inode = message.idiag_inode}};
+Socket read_socket(const nlmsghdr& reply, const inet_diag_msg& message, uint32_t flows_id) {
+  Socket socket{.local = {address_of(message, message.id.idiag_src), ntohs(message.id.idiag_sport)},
+                .remote = {address_of(message, message.id.idiag_dst), ntohs(message.id.idiag_dport)},
+                .storages = {}};
   const size_t attribute_bytes = reply.nlmsg_len - NLMSG_LENGTH(sizeof message);
   for_each_attribute(reinterpret_cast<const rtattr*>(&message + 1), attribute_bytes, [&](const rtattr& attribute) {
     switch (attribute.rta_type & NLA_TYPE_MASK) {
       case INET_DIAG_SK_BPF_STORAGES:
-        listed.ours |= has_storage(attribute);
+        socket.storages = read_storages(attribute, flows_id);
         break;
       case INET_DIAG_INFO: {
         tcp_info info{};
         std::memcpy(&info, RTA_DATA(&attribute), std::min<size_t>(sizeof info, RTA_PAYLOAD(&attribute)));
-        listed.flow.bytes_sent = info.tcpi_bytes_sent - info.tcpi_bytes_retrans;  // bytes_acked has SYN and FIN too
-        listed.flow.bytes_received = info.tcpi_bytes_received;
+        socket.bytes_sent = info.tcpi_bytes_sent - info.tcpi_bytes_retrans;  // bytes_acked has SYN and FIN too
+        socket.bytes_received = info.tcpi_bytes_received;
         break;
       }
       default:
         break;
     }
   });
-  listed.ours |= is_inside_the_pod(listed.flow.remote.ip);
-  return listed;
+  return socket;
+}
+
+DirectFlow direct_flow(const Socket& socket, const inet_diag_msg& message) {
+  // tcpi_bytes_received counts the peer's FIN, after which nothing comes.
+  const bool got_fin = message.idiag_state == BPF_TCP_CLOSE_WAIT || message.idiag_state == BPF_TCP_LAST_ACK ||
+                       message.idiag_state == BPF_TCP_CLOSING;
+  DirectFlow flow = from_record(*socket.storages.record);
+  flow.socket_cookie = uint64_t{message.id.idiag_cookie[1]} << 32 | message.id.idiag_cookie[0];
+  flow.client = socket.local;
+  flow.bytes_sent = socket.bytes_sent;
+  flow.bytes_received = socket.bytes_received - (got_fin && socket.bytes_received > 0 ? 1 : 0);
+  flow.established = message.idiag_state != BPF_TCP_SYN_SENT;
+  return flow;
+}
+
+Result<uint32_t> map_id(int fd) {
+  bpf_map_info info{};
+  uint32_t size = sizeof info;
+  if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0) return fail_errno(errno, "asking for the id of the map of flows");
+  return info.id;
 }
 
 }  // namespace
 
-Result<std::vector<UntouchedFlow>> list_untouched(int marks_fd, int flows_fd) {
-  std::vector<UntouchedFlow> flows;
+Result<KernelFlows> list_kernel_flows(int marks_fd, int flows_fd) {
+  LEAT_TRY(const uint32_t flows_id, map_id(flows_fd));
+  KernelFlows flows;
   std::unordered_set<uint16_t> listening;
   for (const uint8_t family : {AF_INET, AF_INET6}) {
     DiagRequest request;
@@ -104,12 +141,21 @@ Result<std::vector<UntouchedFlow>> list_untouched(int marks_fd, int flows_fd) {
       const auto* message = static_cast<const inet_diag_msg*>(NLMSG_DATA(&reply));
       if (message->idiag_state == BPF_TCP_LISTEN) {
         listening.insert(ntohs(message->id.idiag_sport));
-      } else if (const Listed listed = read_socket(reply, *message); !listed.ours) {
-        flows.push_back(listed.flow);
+        return;
+      }
+      const Socket socket = read_socket(reply, *message, flows_id);
+      if (socket.storages.record) {
+        flows.direct.push_back(direct_flow(socket, *message));
+      } else if (!socket.storages.any && !is_inside_the_pod(socket.remote.ip)) {
+        flows.untouched.push_back({.local = socket.local,
+                                   .remote = socket.remote,
+                                   .bytes_sent = socket.bytes_sent,
+                                   .bytes_received = socket.bytes_received,
+                                   .inode = message->idiag_inode});
       }
     }));
   }
-  for (UntouchedFlow& flow : flows) flow.inbound = listening.contains(flow.local.port);
+  for (UntouchedFlow& flow : flows.untouched) flow.inbound = listening.contains(flow.local.port);
   return flows;
 }
 

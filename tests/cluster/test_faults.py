@@ -1,5 +1,6 @@
 """Parts of Leat die, are replaced, or lose what they need, while the application goes on: short connections all the time, and long ones.
 What is demanded is said in each test; what failed, and how many long ones were dialled anew, is reported."""
+import json
 import time
 
 import pytest
@@ -168,6 +169,67 @@ def test_the_api_server_is_away(kube, under_load, seconds):
         well(kube)
 
     failed, dials = under_load(away)
+    assert failed == {"short": {}, "long": {}} and dials == 0
+
+
+# ---------------------------------------------------------------- the mesh's authority
+
+def certificates(kube):
+    """Of all nodes, but those that are about to be dropped."""
+    return [one for node in kube.nodes for one in json.loads(kube.leat(node.name, "certs", "-o", "json")) if one["state"] == "valid"]
+
+
+def renewed(kube, serials):
+    """Each certificate is another one than these."""
+    now = {one["serial"] for one in certificates(kube)}
+    return now and not now & serials
+
+
+@pytest.fixture(scope="module")
+def short_lived(kube, loaded):
+    """Certificates live for a minute; a root is replaced in as little time as kubelets need to bring the new one to every pod's files."""
+    before = {one["serial"] for one in certificates(kube)}
+    kube.helm("upgrade", "leat", REPOSITORY / "charts" / "leat", "-n", "leat-system", "--wait", "--timeout", "300s", "--set", "ca.lifetime=1m",
+              "--set", "ca.rotation.distribute=150s", "--set", "ca.rotation.retire=70s")
+    # What was issued before lives for hours: the agents' pods and the proxies' begin anew.
+    for program in ("leat-agent", "leat-proxy"):
+        kube.kubectl("-n", "leat-system", "rollout", "restart", f"daemonset/{program}")
+        kube.kubectl("-n", "leat-system", "rollout", "status", f"daemonset/{program}", "--timeout=180s")
+    well(kube)
+    wait_for(lambda: renewed(kube, before), "every certificate is a short one", timeout=60, interval=1)
+    yield
+    kube.helm("upgrade", "leat", REPOSITORY / "charts" / "leat", "-n", "leat-system", "--wait", "--timeout", "300s")
+
+
+@pytest.mark.long  # a certificate's life
+def test_the_authority_is_away_past_half_life(kube, short_lived, under_load):
+    def away():
+        serials = {one["serial"] for one in certificates(kube)}
+        kube.kubectl("-n", "leat-system", "scale", "deployment/leat-ca", "--replicas=0")
+        wait_for(lambda: any(one["lastError"] for one in certificates(kube)), "a renewal has failed", timeout=90, interval=1)
+        kube.kubectl("-n", "leat-system", "scale", "deployment/leat-ca", "--replicas=2")
+        wait_for(lambda: renewed(kube, serials), "every certificate is another one", timeout=90, interval=1)
+        well(kube)
+
+    failed, dials = under_load(away)
+    assert failed == {"short": {}, "long": {}} and dials == 0
+
+
+@pytest.mark.long  # kubelets take up to two minutes to bring the new root to a pod's files
+def test_the_root_is_replaced(kube, short_lived, under_load):
+    def said(phase):
+        return phase in kube.kubectl("-n", "leat-system", "logs", "-l", "app.kubernetes.io/name=leat-ca", "--tail=-1")
+
+    def replace():
+        published = kube.get("configmap", "leat-ca-root", "-n", "leat-system")["data"]
+        kube.kubectl("-n", "leat-system", "annotate", "secret", "leat-ca-root", "leat.dev/rotate=drill", "--overwrite")
+        for phase in ("a new root is made", "the new root signs", "the rotation is complete"):
+            wait_for(lambda phase=phase: said(phase), phase, timeout=200, interval=1)
+        assert kube.get("configmap", "leat-ca-root", "-n", "leat-system")["data"] != published
+        serials = {one["serial"] for one in certificates(kube)}
+        wait_for(lambda: renewed(kube, serials), "every certificate is another one", timeout=90, interval=1)
+
+    failed, dials = under_load(replace)
     assert failed == {"short": {}, "long": {}} and dials == 0
 
 

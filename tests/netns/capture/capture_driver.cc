@@ -164,7 +164,7 @@ class Driver {
     if (command == "rebuild_missing") return list(must(capture_->rebuild_missing()));
     if (command == "close_slots") return capture_->close_slots(), json(true);
     if (command == "open_slots") return capture_->open_slots(), json(true);
-    if (command == "flows") return list(must(capture_->direct_flows()));
+    if (command == "flows") return list(must(capture_->kernel_flows(request.at("uid"))).direct);
     if (command == "closed") return closed(request);
     if (command == "edges") return edges();
     if (command == "untouched") return untouched(request);
@@ -271,7 +271,8 @@ class Driver {
 
   json untouched(const json& request) {
     json made = json::array();
-    for (const UntouchedFlow& flow : must(capture_->untouched_flows(request.at("uid"))))
+    const KernelFlows flows = must(capture_->kernel_flows(request.at("uid")));
+    for (const UntouchedFlow& flow : flows.untouched)
       made.push_back({{"local", flow.local.text()}, {"remote", flow.remote.text()}, {"inbound", flow.inbound}});
     return made;
   }

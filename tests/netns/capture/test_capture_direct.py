@@ -160,7 +160,7 @@ def test_an_open_connection_is_listed_with_its_bytes(mesh):
     mesh.a(f"c = dial(('{VIP}', 80)); c.send(b'x' * 1000)")
     mesh.b("s, peer = accepted(l); s.recv(1000, socket.MSG_WAITALL); s.send(b'y' * 50)")
     mesh.a("c.recv(50, socket.MSG_WAITALL)")
-    [flow] = mesh.do("flows")
+    [flow] = mesh.do("flows", uid="a")
     assert flow["client"] == "%s:%d" % tuple(mesh.a("c.getsockname()"))
     assert (flow["requested"], flow["backend"]) == (f"{VIP}:80", f"{mesh.b.v4}:8080")
     assert (flow["client_pod"], flow["backend_pod"]) == (mesh.a.number, mesh.b.number)
@@ -184,7 +184,7 @@ def test_a_closed_connection_is_reported_and_counted_to_the_byte_whoever_closes_
     [edge] = mesh.do("edges")
     assert edge == dict(client_pod=mesh.a.number, backend_pod=mesh.b.number, alias=SERVICE, port=80, opened=1, closed=1, failed=0,
                         sent=50000, received=7)
-    assert mesh.do("flows") == []
+    assert mesh.do("flows", uid="a") == []
 
 
 def test_a_reset_is_reported_as_one(mesh):

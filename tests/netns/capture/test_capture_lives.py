@@ -293,6 +293,6 @@ def test_three_capabilities_are_enough(node):
     node.apply([node.a.spec(strict=True)], ALIASES)
     node.a(f"c = dial(('{VIP}', 443))")
     node.do("accept", uid="a", role=OUTBOUND)
-    assert node.do("flows") == [] and node.do("untouched", uid="a") is not None
+    assert node.do("flows", uid="a") == [] and node.do("untouched", uid="a") is not None
     node.stranger(f"tried(('{node.a.v4}', 1))")
     node.do("accept", uid="a", role=PLAINTEXT)
