@@ -28,16 +28,16 @@ Outcome<ConnectionTarget> choose_connection(Worker& worker, FlowRecord& record, 
     record.service = nullptr;
     return ConnectionTarget{};
   };
-  const ServiceRef asked = to.service_of(server_name, record.requested.port);
-  if (!asked || !asked->is_visible_to(record.source->namespace_)) return passed_on();
+  const route::Client client = record.source->as_client();
+  const ServiceRef asked = for_client(to.service_of(server_name, record.requested.port), client);
+  if (!asked || !asked->is_visible_to(client.namespace_)) return passed_on();
   if (record.service != asked) record.service = asked;
   const bool ipv6 = !to.address.is_v4();
   const route::Connection connection{
       .server_name = server_name, .destination = to.address, .port = record.requested.port, .source = record.client.ip};
-  const route::Client client{.namespace_ = record.source->namespace_, .labels = record.source->labels};
   if (const auto* route = route::find_route(asked->route_tables(), connection, client)) {
     const route::Destination& destination = route::pick(route->destinations, worker.draw());
-    RouteTarget target = mesh.resolve(destination, record.requested.port, ipv6);
+    RouteTarget target = mesh.resolve(destination, record.requested.port, ipv6, client);
     if (target.service && record.service != target.service) record.service = target.service;
     if (target.missing != RouteTarget::Missing::kNothing) return std::unexpected(reason_of(target.missing));
     return ConnectionTarget{std::move(target.service), target.port};

@@ -45,11 +45,6 @@ route::Request view_of(const http1::RequestHead& request, uint16_t port, const F
           .headers = route::Headers(find)};
 }
 
-route::Decision decide_by(const Service& asked, const FlowRecord& record, const route::Request& request) {
-  return route::decide(asked.route_tables(), request,
-                       {.namespace_ = record.source->namespace_, .labels = record.source->labels});
-}
-
 Outcome<ChosenTarget> with_hash(Outcome<ChosenTarget> chosen, Worker& worker, const FlowRecord& record,
                                 const route::Request& request) {
   if (!chosen || !chosen->port || !chosen->port->policy || !chosen->port->policy->hash) return chosen;
@@ -64,7 +59,7 @@ Outcome<ChosenTarget> follow(const route::Route& route, ChosenTarget chosen, con
   chosen.route = &route;
   if (route.destinations.empty()) return chosen;
   chosen.destination = &route::pick(route.destinations, random);
-  RouteTarget target = mesh.resolve(*chosen.destination, record.requested.port, ipv6);
+  RouteTarget target = mesh.resolve(*chosen.destination, record.requested.port, ipv6, record.source->as_client());
   if (target.service && record.service != target.service) record.service = target.service;
   if (target.missing != RouteTarget::Missing::kNothing && chosen.destination->missing_status == 500)
     return std::unexpected(Reason::kInvalidBackend);
@@ -133,14 +128,15 @@ Outcome<ChosenTarget> choose_target(Worker& worker, FlowRecord& record, const ht
     if (record.service) record.service = nullptr;
     return std::unexpected(Reason::kTargetGone);
   }
-  const ServiceRef asked = asked_by(*to, request, record.requested.port);
+  const route::Client client = record.source->as_client();
+  const ServiceRef asked = for_client(asked_by(*to, request, record.requested.port), client);
   if (record.service != asked) record.service = asked;
-  if (!asked || !asked->is_visible_to(record.source->namespace_)) return passed_on(record.requested);
+  if (!asked || !asked->is_visible_to(client.namespace_)) return passed_on(record.requested);
 
   const bool ipv6 = !to->address.is_v4();
   const FindHeader find{request.fields()};
   const route::Request seen = view_of(request, record.requested.port, find);
-  const route::Decision decision = decide_by(*asked, record, seen);
+  const route::Decision decision = route::decide(asked->route_tables(), seen, client);
   switch (decision.kind) {
     case route::Decision::Kind::kNoMatch:
       return std::unexpected(Reason::kNoRoute);

@@ -122,7 +122,8 @@ void mirror_request(Worker& worker, const FlowRecord& record, const ChosenTarget
   for (const route::Mirror& mirror : chosen.route->actions->mirrors) {
     if (!mirror.share.takes(worker.draw())) continue;
     Copy copy{.asked = {.head = exchange.request().method() == http1::Method::kHead}};
-    copy.target = worker.mesh()->resolve(mirror.destination, record.requested.port, !record.requested.ip.is_v4());
+    copy.target = worker.mesh()->resolve(mirror.destination, record.requested.port, !record.requested.ip.is_v4(),
+                                         record.source->as_client());
     const auto body = exchange.kept_body();
     const bool can_go = copy.target.port != nullptr && copy.target.port->protocol != v1::PROTOCOL_HTTP2 && body &&
                         worker.mirrors.under_way < limits::kMirrorsUnderWay;

@@ -35,6 +35,7 @@ void report_pool(const Service& service, const Service::Port& port, Clock::time_
     LabelTexts labels{
         {"destination_service", service.key}, {"port", std::to_string(port.port)}, {"subset", port.subset}};
     if (*limit) labels.emplace_back("limit", limit);
+    if (!service.rule.empty()) labels.emplace_back("rule", service.rule);
     v1::Counter counter = counter_of(metric, labels, static_cast<double>(value));
     counter.set_gauge(gauge);
     out(std::move(counter));
@@ -58,10 +59,14 @@ void report_pool(const Service& service, const Service::Port& port, Clock::time_
 }  // namespace
 
 void report_pools(const Mesh& mesh, Clock::time_point now, const CounterSink& out) {
-  mesh.each_service([&](const Service& service) {
+  const auto report = [&](const Service& service) {
     for (const Service::Port& port : service.ports) {
       if (port.policy && !port.ipv6) report_pool(service, port, now, out);
     }
+  };
+  mesh.each_service([&](const Service& service) {
+    report(service);
+    for (const Service::ClientRule& rule : service.client_rules) report(*rule.service);
   });
 }
 

@@ -94,9 +94,9 @@ class Former {
 
 // The ready backends of `port`, of one subset or all, by address family: an endpoint that names no target for this port
 // does not serve it.
-std::array<Service::Port, 2> ports_of_service(const v1::Service& message, const Service::Port& like,
-                                              std::optional<uint32_t> subset, const Service* former,
-                                              Problems* problems) {
+std::array<Service::Port, 2> ports_of_service(const v1::Service& message, std::string_view key,
+                                              const Service::Port& like, std::optional<uint32_t> subset,
+                                              const Service* former, Problems* problems) {
   std::array<Service::Port, 2> families{like, like};
   families[1].ipv6 = true;
   const std::array<Former, 2> formers{Former(former, families[0]), Former(former, families[1])};
@@ -111,8 +111,8 @@ std::array<Service::Port, 2> ports_of_service(const v1::Service& message, const 
     const auto address = IpAddress::from_wire(endpoint.address());
     const auto target = port_of(mapping->target_port());
     if (!address || !target) {
-      problems->push_back(fmt::format("service {}/{}: an endpoint of port {} has a wrong address or target port",
-                                      message.namespace_(), message.name(), like.port));
+      problems->push_back(
+          fmt::format("service {}: an endpoint of port {} has a wrong address or target port", key, like.port));
       continue;
     }
     const uint32_t weight = std::max(endpoint.weight(), 1u);
@@ -201,10 +201,36 @@ void add_ports(const v1::Service& message, std::optional<uint32_t> subset,
       problems->push_back(fmt::format("service {}: port {} has a policy that is not there", service.key, *port));
     else if (policy > 0)
       like.policy = policies[policy - 1];
-    like.id = std::hash<std::string>()(fmt::format("{}:{}/{}", service.key, *port, like.subset));
-    for (Service::Port& family : ports_of_service(message, like, subset, former, problems))
+    like.id = std::hash<std::string>()(fmt::format("{}:{}/{} {}", service.key, *port, like.subset, service.rule));
+    for (Service::Port& family : ports_of_service(message, service.key, like, subset, former, problems))
       service.ports.push_back(std::move(family));
   }
+}
+
+// What a DestinationRule is about. What lives on of it is taken over from `former`, which may be null.
+void add_endpoints(const v1::Service& message, const Secrets& secrets, const Service* former, Service& service,
+                   Problems* problems) {
+  const auto policies = read_policies(message, secrets, former);
+  add_ports(message, std::nullopt, policies, former, service, problems);
+  for (int subset = 0; subset < message.subsets_size(); ++subset) {
+    service.subsets.push_back(message.subsets(subset).name());
+    add_ports(message, subset, policies, former, service, problems);
+  }
+}
+
+const Service* made_by(const std::string& rule, const Service* service) {
+  if (!service) return nullptr;
+  const auto same = std::ranges::find_if(service->client_rules,
+                                         [&](const Service::ClientRule& each) { return each.service->rule == rule; });
+  return same == service->client_rules.end() ? nullptr : same->service.get();
+}
+
+bool holds_for(const Service::ClientRule& rule, const route::Client& client) {
+  return std::ranges::binary_search(rule.namespaces, client.namespace_) &&
+         std::ranges::all_of(rule.labels, [&](const auto& label) {
+           const auto found = client.labels.find(label.first);
+           return found != client.labels.end() && found->second == label.second;
+         });
 }
 
 void group_backends(Service::Port& port) {
@@ -254,6 +280,14 @@ const Service::Port* Service::find_port(uint16_t port, bool ipv6, std::string_vi
 
 bool Service::is_visible_to(std::string_view client_namespace) const {
   return visible_to.empty() || std::ranges::binary_search(visible_to, client_namespace);
+}
+
+ServiceRef for_client(ServiceRef service, const route::Client& client) {
+  if (!service) return service;
+  for (const Service::ClientRule& rule : service->client_rules) {
+    if (holds_for(rule, client)) return rule.service;
+  }
+  return service;
 }
 
 ServiceRef Destination::service_of(std::string_view host, uint16_t port) const {
@@ -365,14 +399,20 @@ void Mesh::upsert_service(const v1::Service& message, Problems* problems) {
   service->name = message.name();
   service->external = message.external();
   service->visible_to.assign(message.visible_to().begin(), message.visible_to().end());
-  const ServiceRef former = this->service(service->key);
-  const auto policies = read_policies(message, secrets_, former.get());
-  add_ports(message, std::nullopt, policies, former.get(), *service, problems);
-  for (int subset = 0; subset < message.subsets_size(); ++subset) {
-    service->subsets.push_back(message.subsets(subset).name());
-    add_ports(message, subset, policies, former.get(), *service, problems);
-  }
   if (!message.route_tables().empty()) service->routes = make_ref<Routes>(route::compile_tables(message, problems));
+  const ServiceRef former = this->service(service->key);
+  std::vector<Service::ClientRule> client_rules;
+  for (const v1::ClientRule& rule : message.client_rules()) {
+    auto made = std::make_unique<Service>(*service);
+    made->rule = rule.rule();
+    add_endpoints(rule.service(), secrets_, made_by(rule.rule(), former.get()), *made, problems);
+    link(*made);
+    client_rules.push_back({.namespaces = {rule.namespaces().begin(), rule.namespaces().end()},
+                            .labels = {rule.labels().begin(), rule.labels().end()},
+                            .service = ServiceRef(made.release())});
+  }
+  service->client_rules = std::move(client_rules);
+  add_endpoints(message, secrets_, former.get(), *service, problems);
   link(*service);
   const std::string key = service->key;
   services_.put(key, ServiceRef(service.release()));
@@ -392,18 +432,27 @@ void Mesh::link(Service& service) const {
 }
 
 void Mesh::relink_services_of(const std::set<std::string, std::less<>>& workloads) {
-  const auto refers = [&](const Backend& backend) { return workloads.contains(backend.uid); };
+  const auto has_one = [&](const Service::Port& port) {
+    return std::ranges::any_of(port.backends, [&](const Backend& backend) { return workloads.contains(backend.uid); });
+  };
+  const auto refers = [&](const Service& service) { return std::ranges::any_of(service.ports, has_one); };
   std::vector<ServiceRef> affected;
   services_.for_each([&](const std::string&, const ServiceRef& service) {
-    if (std::ranges::any_of(service->ports,
-                            [&](const Service::Port& port) { return std::ranges::any_of(port.backends, refers); }))
+    if (refers(*service) || std::ranges::any_of(service->client_rules, refers,
+                                                [](const auto& rule) -> const Service& { return *rule.service; }))
       affected.push_back(service);
   });
-  for (const ServiceRef& service : affected) {
-    auto linked = std::make_unique<Service>(*service);
-    link(*linked);
-    services_.put(service->key, ServiceRef(linked.release()));
-  }
+  const auto linked = [&](const Service& service) {
+    auto copy = std::make_unique<Service>(service);
+    link(*copy);
+    for (Service::ClientRule& rule : copy->client_rules) {
+      auto made = std::make_unique<Service>(*rule.service);
+      link(*made);
+      rule.service = ServiceRef(made.release());
+    }
+    return ServiceRef(copy.release());
+  };
+  for (const ServiceRef& service : affected) services_.put(service->key, linked(*service));
 }
 
 void Mesh::upsert_alias(const v1::Alias& message, Problems* problems) {
@@ -449,9 +498,10 @@ ServiceRef Mesh::service(std::string_view key) const {
   return found ? *found : nullptr;
 }
 
-RouteTarget Mesh::resolve(const route::Destination& destination, uint16_t requested_port, bool ipv6) const {
+RouteTarget Mesh::resolve(const route::Destination& destination, uint16_t requested_port, bool ipv6,
+                          const route::Client& client) const {
   using Missing = RouteTarget::Missing;
-  RouteTarget target{.service = service(destination.service)};
+  RouteTarget target{.service = for_client(service(destination.service), client)};
   if (!target.service) return target;
   target.missing = Missing::kSubset;
   if (!destination.subset.empty() && !target.service->has_subset(destination.subset)) return target;

@@ -56,6 +56,7 @@ struct Workload : RefCounted {
 
   [[nodiscard]] v1::MtlsMode mtls_at(uint16_t port) const;
   [[nodiscard]] bool has_address(const IpAddress& address) const;
+  [[nodiscard]] route::Client as_client() const { return {.namespace_ = namespace_, .labels = labels}; }
 };
 using WorkloadRef = Ref<const Workload>;
 
@@ -105,14 +106,23 @@ struct Service : RefCounted {
     }
   };
 
+  // What a DestinationRule that is not for all clients makes of this Service.
+  struct ClientRule {
+    std::vector<std::string> namespaces;  // of the clients, ascending
+    std::vector<std::pair<std::string, std::string>> labels;
+    Ref<const Service> service;  // in place of this one; has no client rules
+  };
+
   std::string key;  // namespace/name
   std::string namespace_;
   std::string name;
-  std::vector<Port> ports;           // of the whole Service first, in both families each, then of each subset
+  std::string rule;         // namespace/name of the DestinationRule, where it is for some clients only; else empty
+  std::vector<Port> ports;  // of the whole Service first, in both families each, then of each subset
   std::vector<std::string> subsets;  // their names
   Ref<const Routes> routes;          // null: none
   bool external = false;             // its name is a host; what it does not say goes to the address that was asked for
-  std::vector<std::string> visible_to;  // namespaces of clients, ascending; none: all
+  std::vector<std::string> visible_to;   // namespaces of clients, ascending; none: all
+  std::vector<ClientRule> client_rules;  // the first one that a client is of holds for it
 
   [[nodiscard]] const Port* find_port(uint16_t port, bool ipv6, std::string_view subset = {}) const;
   [[nodiscard]] bool has_subset(std::string_view subset) const;
@@ -122,6 +132,9 @@ struct Service : RefCounted {
   }
 };
 using ServiceRef = Ref<const Service>;
+
+// The Service as `client` has it. Null stays null.
+ServiceRef for_client(ServiceRef service, const route::Client& client);
 
 // Where the destination of a route leads.
 struct RouteTarget {
@@ -172,7 +185,8 @@ class Mesh : public RefCounted {
     services_.for_each([&](const std::string&, const ServiceRef& service) { visit(*service); });
   }
   // `requested_port` is the one that the client asked for, where the destination names none.
-  [[nodiscard]] RouteTarget resolve(const route::Destination& destination, uint16_t requested_port, bool ipv6) const;
+  [[nodiscard]] RouteTarget resolve(const route::Destination& destination, uint16_t requested_port, bool ipv6,
+                                    const route::Client& client) const;
   // By the local address of an accepted connection; nothing if that is no alias that the model hands to clients.
   [[nodiscard]] std::optional<Destination> destination(const IpAddress& local) const;
   // The id that shows `address` to an application as its peer.

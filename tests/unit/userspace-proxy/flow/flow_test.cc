@@ -182,6 +182,36 @@ TEST_CASE("a service's connections go round its endpoints, and past one that ref
   CHECK(near.accepted() + far.accepted() == 12);
 }
 
+TEST_CASE("a connection goes where the rule for its client's pod says") {
+  Cluster cluster(ring::BackendKind::kIoUring);
+  v1::Service* service = cluster.a.add_service("web", "127.1.9.9", 80);
+  Node::add_endpoint(service, kNear, 8080);
+  v1::ClientRule* rule = service->add_client_rules();
+  rule->set_rule("shop/special");
+  rule->add_namespaces("shop");
+  (*rule->mutable_labels())["app"] = "special";
+  *rule->mutable_service()->mutable_ports() = service->ports();
+  Node::add_endpoint(rule->mutable_service(), kFar, 8080);
+  cluster.a.add_alias(9, "127.1.9.9", "shop/web", "");
+  const Server near(kNear.ip, 8080, echo);
+  const Server far(kFar.ip, 8080, echo);
+  cluster.start_both();
+  cluster.a.listen_outbound(kClient, 9, 80);
+  const auto connects = [] {
+    const UniqueFd app = connect_to("127.128.0.9", 80, kClient.ip);
+    send_all(app, "x");
+    CHECK(read_some(app, 1) == "x");
+  };
+  for (int i = 0; i < 3; ++i) connects();
+  CHECK(near.accepted() == 3);
+  v1::Workload& client = *std::ranges::find(*cluster.a.mesh.mutable_workloads(), kClient.name, &v1::Workload::uid);
+  (*client.mutable_labels())["app"] = "special";
+  cluster.a.send_mesh();
+  for (int i = 0; i < 3; ++i) connects();
+  CHECK(near.accepted() == 3);
+  CHECK(far.accepted() == 3);
+}
+
 TEST_CASE("a client's first bytes arrive once, also where they had left with a CONNECT that was refused") {
   Cluster cluster(ring::BackendKind::kIoUring);
   v1::Service* service = cluster.a.add_service("web", "127.1.9.9", 80);

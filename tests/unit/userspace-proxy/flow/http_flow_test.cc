@@ -222,6 +222,43 @@ TEST_CASE("a changed route holds for the next request of an open connection") {
   CHECK(read_message(client).find("leat-reason: no-subset\r\n") != std::string::npos);
 }
 
+TEST_CASE("a client has the subsets and endpoints of its rule, from its next request on") {
+  Web web(ring::BackendKind::kIoUring, {kNear, kFar});
+  const HttpServer near(kNear, [](const std::string&) { return ok("near"); });
+  const HttpServer far(kFar, [](const std::string&) { return ok("far"); });
+  const v1::Endpoint only_far = web.service->endpoints(1);
+  web.service->mutable_endpoints()->RemoveLast();
+  web.start();
+  const UniqueFd client = web.connect();
+  const auto asked = [&](const std::string& answer) {
+    web.a.send_mesh();
+    for (int i = 0; i < 3; ++i) {
+      send_all(client, kGet);
+      CHECK(read_message(client).find(answer) != std::string::npos);
+    }
+  };
+  v1::ClientRule* rule = web.service->add_client_rules();
+  rule->set_rule("team/far");
+  rule->add_namespaces("team");
+  *rule->mutable_service()->mutable_ports() = web.service->ports();
+  *rule->mutable_service()->add_endpoints() = only_far;
+  asked("near");
+  rule->set_namespaces(0, "shop");
+  asked("far");
+  v1::RouteDestination* to = web.service->add_route_tables()->add_routes()->add_destinations();
+  to->set_service("shop/web");
+  to->set_subset("v1");
+  to->set_weight(1);
+  web.service->add_subsets()->set_name("v1");
+  web.service->mutable_endpoints(0)->add_subsets(0);
+  asked("leat-reason: no-subset\r\n");
+  rule->mutable_service()->add_subsets()->set_name("v1");
+  rule->mutable_service()->mutable_endpoints(0)->add_subsets(0);
+  asked("far");
+  web.service->clear_client_rules();
+  asked("near");
+}
+
 TEST_CASE("a server that closes an idle connection costs no request") {
   for_both_backends([](ring::BackendKind backend) {
     Web web(backend, {kNear});

@@ -206,6 +206,9 @@ TEST_CASE("service accounts that need a certificate here are those of this node'
 
 namespace {
 
+const route::Labels kNoLabels;
+const route::Client kAnyClient{.namespace_ = "shop", .labels = kNoLabels};
+
 // backend with subsets v1 (the local pod) and v2 (the remote one), and a route to v2 of all requests.
 v1::Mesh split_mesh() {
   v1::Mesh mesh = small_mesh();
@@ -248,15 +251,15 @@ TEST_CASE("a route's destination resolves to a port, or says what is missing") {
   using Missing = RouteTarget::Missing;
   const MeshRef mesh = build(split_mesh());
   const route::Destination& v2 = mesh->service("shop/backend")->route_tables()[0].routes[0].destinations[0];
-  const RouteTarget target = mesh->resolve(v2, 80, false);
+  const RouteTarget target = mesh->resolve(v2, 80, false, kAnyClient);
   CHECK(target.missing == Missing::kNothing);
   CHECK(target.service == mesh->service("shop/backend"));
   CHECK(target.port == target.service->find_port(80, false, "v2"));
-  CHECK(mesh->resolve(v2, 81, false).missing == Missing::kPort);
-  CHECK(mesh->resolve({.service = "shop/backend", .port = 80}, 9999, false).missing == Missing::kNothing);
-  CHECK(mesh->resolve({.service = "shop/backend", .subset = "v3"}, 80, false).missing == Missing::kSubset);
-  CHECK(mesh->resolve({.service = "shop/gone"}, 80, false).missing == Missing::kService);
-  CHECK(mesh->resolve({.service = ""}, 80, false).missing == Missing::kService);
+  CHECK(mesh->resolve(v2, 81, false, kAnyClient).missing == Missing::kPort);
+  CHECK(mesh->resolve({.service = "shop/backend", .port = 80}, 9999, false, kAnyClient).missing == Missing::kNothing);
+  CHECK(mesh->resolve({.service = "shop/backend", .subset = "v3"}, 80, false, kAnyClient).missing == Missing::kSubset);
+  CHECK(mesh->resolve({.service = "shop/gone"}, 80, false, kAnyClient).missing == Missing::kService);
+  CHECK(mesh->resolve({.service = ""}, 80, false, kAnyClient).missing == Missing::kService);
 }
 
 TEST_CASE("a workload's change relinks the subsets of its services and keeps their routes") {
@@ -270,6 +273,91 @@ TEST_CASE("a workload's change relinks the subsets of its services and keeps the
   CHECK(service->find_port(80, false, "v2")->backends[0].workload->name == "renamed");
   CHECK(service->routes == before->service("shop/backend")->routes);
   CHECK(before->service("shop/backend")->find_port(80, false, "v2")->backends[0].workload->name == "remote");
+}
+
+namespace {
+
+// The same, where clients of `team` have only the remote pod, as the subset v3, and those with app=web a hash.
+v1::Mesh ruled_mesh() {
+  v1::Mesh mesh = split_mesh();
+  v1::Service* service = mesh.mutable_services(0);
+  const auto add_rule = [&](const std::string& name) {
+    v1::ClientRule* rule = service->add_client_rules();
+    rule->add_namespaces("team");
+    rule->set_rule(name);
+    *rule->mutable_service()->add_ports() = service->ports(0);
+    *rule->mutable_service()->add_endpoints() = service->endpoints(1);
+    return rule;
+  };
+  v1::ClientRule* web = add_rule("team/web");
+  (*web->mutable_labels())["app"] = "web";
+  web->mutable_service()->add_policies()->mutable_outliers()->set_consecutive_5xx(3);
+  web->mutable_service()->mutable_ports(0)->set_policy(1);
+  v1::ClientRule* all = add_rule("team/all");
+  all->mutable_service()->add_subsets()->set_name("v3");
+  all->mutable_service()->mutable_endpoints(0)->clear_subsets();
+  all->mutable_service()->mutable_endpoints(0)->add_subsets(0);
+  return mesh;
+}
+
+}  // namespace
+
+TEST_CASE("the first rule that a client is of makes the Service for it, and no other client's") {
+  const MeshRef mesh = build(ruled_mesh());
+  const ServiceRef service = mesh->service("shop/backend");
+  const route::Labels web{{"app", "web"}, {"version", "v1"}}, other{{"app", "other"}};
+  CHECK(for_client(nullptr, kAnyClient) == nullptr);
+  CHECK(for_client(service, kAnyClient) == service);
+  CHECK(for_client(service, {.namespace_ = "shop", .labels = web}) == service);
+  const ServiceRef of_web = for_client(service, {.namespace_ = "team", .labels = web});
+  const ServiceRef of_team = for_client(service, {.namespace_ = "team", .labels = other});
+  CHECK(of_web->rule == "team/web");
+  CHECK(of_team->rule == "team/all");
+  CHECK(for_client(service, {.namespace_ = "team", .labels = kNoLabels}) == of_team);
+
+  CHECK(of_team->key == "shop/backend");
+  CHECK(of_team->routes == service->routes);
+  const Service::Port* port = of_web->find_port(80, false);
+  REQUIRE(port->backends.size() == 1);
+  CHECK(port->backends[0].workload->name == "remote");
+  CHECK(port->policy->outliers);
+  CHECK(port->id != service->find_port(80, false)->id);
+  CHECK(port->id != of_team->find_port(80, false)->id);
+  CHECK_FALSE(of_team->find_port(80, false)->policy);
+}
+
+TEST_CASE("a route's destination resolves to what the client's rule makes of it") {
+  using Missing = RouteTarget::Missing;
+  const MeshRef mesh = build(ruled_mesh());
+  const route::Client of_team{.namespace_ = "team", .labels = kNoLabels};
+  CHECK(mesh->resolve({.service = "shop/backend", .subset = "v2"}, 80, false, kAnyClient).missing == Missing::kNothing);
+  CHECK(mesh->resolve({.service = "shop/backend", .subset = "v2"}, 80, false, of_team).missing == Missing::kSubset);
+  CHECK(mesh->resolve({.service = "shop/backend", .subset = "v3"}, 80, false, kAnyClient).missing == Missing::kSubset);
+  const RouteTarget target = mesh->resolve({.service = "shop/backend", .subset = "v3"}, 80, false, of_team);
+  CHECK(target.service->rule == "team/all");
+  CHECK(target.port == target.service->find_port(80, false, "v3"));
+}
+
+TEST_CASE("what a rule makes of a Service sees its workloads change, and keeps what is known of its endpoints") {
+  const MeshRef before = build(ruled_mesh());
+  const route::Labels web{{"app", "web"}};
+  const auto port_in = [&](const MeshRef& mesh) {
+    return for_client(mesh->service("shop/backend"), {.namespace_ = "team", .labels = web})->find_port(80, false);
+  };
+  v1::MeshChange renamed;
+  add_workload(renamed.mutable_workloads(), "remote", "10.2.0.2", false);
+  renamed.mutable_workloads(0)->set_name("renamed");
+  std::vector<std::string> problems;
+  const MeshRef after = Mesh::apply(*before, renamed, &problems);
+  CHECK(port_in(after)->backends[0].workload->name == "renamed");
+  CHECK(port_in(before)->backends[0].workload->name == "remote");
+
+  v1::MeshChange again;
+  *again.add_services() = ruled_mesh().services(0);
+  const MeshRef last = Mesh::apply(*after, again, &problems);
+  CHECK(problems.empty());
+  CHECK(port_in(last)->live == port_in(before)->live);
+  CHECK(port_in(last)->backends[0].health == port_in(before)->backends[0].health);
 }
 
 TEST_CASE("labels are kept of local workloads only: no other asks for a route here") {
