@@ -1,11 +1,23 @@
 #include "control/direct_services.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "control/connection_routes.h"
 #include "control/service_policies.h"
 
 namespace leat::control {
+namespace {
+
+// The kernel does not tell clients apart: what some of them need holds for all.
+bool is_policed(const v1::Service& model, uint32_t port) {
+  const auto declared = std::ranges::find(model.ports(), port, &v1::ServicePort::port);
+  return (declared->policy() > 0 && needs_proxy(model.policies(static_cast<int>(declared->policy()) - 1))) ||
+         std::ranges::any_of(model.client_rules(),
+                             [&](const v1::ClientRule& rule) { return is_policed(rule.service(), port); });
+}
+
+}  // namespace
 
 std::vector<DirectService> direct_services(const v1::Service& model, const IpAddress& vip, uint32_t alias_id,
                                            const ServiceEndpoints& endpoints,
@@ -15,7 +27,7 @@ std::vector<DirectService> direct_services(const v1::Service& model, const IpAdd
   std::optional<uint32_t> remote_alias_id;
   for (const v1::ServicePort& port : model.ports()) {
     if (port.protocol() != v1::PROTOCOL_TCP || routes_connections(model, port.port())) continue;
-    if (port.policy() > 0 && needs_proxy(model.policies(static_cast<int>(port.policy()) - 1))) continue;
+    if (is_policed(model, port.port())) continue;
     DirectService direct{.alias_id = alias_id, .port = static_cast<uint16_t>(port.port())};
     for (const auto& [address, endpoint] : endpoints) {
       const auto target = endpoint.ports.find(direct.port);

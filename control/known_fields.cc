@@ -209,11 +209,11 @@ constexpr std::string_view kTrafficPolicy =
 
 constexpr Level kDestinationRule[] = {
     {"", kTop},
-    {"spec",
-     "exportTo host subsets trafficPolicy",
-     {{{"workloadSelector", "the rule holds for all clients, not for those pods alone"}}}},
+    {"spec", "exportTo host subsets trafficPolicy workloadSelector"},
     {"spec.subsets[]", "labels name trafficPolicy"},
     {"spec.subsets[].labels", kAnyKey},
+    {"spec.workloadSelector", "matchLabels"},
+    {"spec.workloadSelector.matchLabels", kAnyKey},
     {"**.trafficPolicy",
      kTrafficPolicy,
      {{{"proxyProtocol", "connections begin without a PROXY header"},

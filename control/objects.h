@@ -356,6 +356,8 @@ struct DestinationRule {
   static constexpr std::string_view kKind = "DestinationRule";
   Meta meta;
   std::string host;
+  std::optional<std::vector<std::string>> visible_to;  // namespaces of clients, ascending; absent: all
+  std::optional<Labels> clients;                       // pods of its own namespace, instead of `visible_to`
   TrafficPolicySpec policy;
   Place policy_place;
   std::vector<SubsetSpec> subsets;

@@ -3,24 +3,24 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "control/read_traffic_policy.h"
+#include "control/read_visibility.h"
 
 namespace leat::control {
 namespace {
 
-void check_visibility(const Field& export_to, const std::string& own) {
-  std::vector<std::string> namespaces;
-  for (const Field& item : export_to.items()) {
-    const std::string text = item.text_or();
-    if (text == "*") return;
-    namespaces.push_back(text == "." ? own : text);
-  }
-  if (namespaces.empty()) return;
-  const bool nobody = namespaces.front() == "~";
-  export_to.warn(fmt::format("not supported, ignored: the rule holds for clients of all namespaces, not {}",
-                             nobody ? "for none" : fmt::format("of '{}' alone", fmt::join(namespaces, "', '"))));
+void read_clients(const Field& spec, DestinationRule& rule) {
+  const Field export_to = spec["exportTo"];
+  const std::string& own = rule.meta.name.ns;
+  rule.visible_to = read_visibility(export_to, own);
+  const Field selector = spec["workloadSelector"];
+  if (!selector.present()) return;
+  rule.clients = selector["matchLabels"].labels();
+  if (!export_to.items().empty() && rule.visible_to != std::vector{own})
+    export_to.warn(
+        fmt::format("ignored: with a workloadSelector the rule is for pods of its own namespace, '{}'", own));
+  rule.visible_to.reset();
 }
 
 void read_subset(const Field& field, DestinationRule& rule) {
@@ -48,7 +48,7 @@ Object read_destination_rule(const Field& root, Meta meta) {
   rule.policy_place = {spec["trafficPolicy"].path(), spec["trafficPolicy"].line()};
   read_balancing_annotations(root["metadata"], rule.policy);
   for (const Field& item : spec["subsets"].items()) read_subset(item, rule);
-  check_visibility(spec["exportTo"], rule.meta.name.ns);
+  read_clients(spec, rule);
   return rule;
 }
 

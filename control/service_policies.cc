@@ -202,7 +202,7 @@ bool needs_proxy(const v1::TrafficPolicy& policy) {
                                   limits.keepalive_time_s() > 0;
   return policy.has_hash() || policy.has_groups() || policy.has_outliers() || policy.has_warmup() ||
          limits_connections || policy.load_balancing() == v1::LB_PEAK_EWMA ||
-         policy.tls() == v1::UPSTREAM_TLS_ORIGINATE;
+         policy.load_balancing() == v1::LB_PASSTHROUGH || policy.tls() == v1::UPSTREAM_TLS_ORIGINATE;
 }
 
 }  // namespace leat::control

@@ -25,8 +25,8 @@ void report_slices(const Name& service, std::span<const std::shared_ptr<const En
   }
 }
 
-// What the Service itself says, and its endpoints.
-v1::Service model_of(const Service& service, const ServiceEndpoints& endpoints) {
+// What the Service itself says.
+v1::Service model_of(const Service& service) {
   v1::Service model;
   model.set_namespace_(service.meta.name.ns);
   model.set_name(service.meta.name.name);
@@ -39,6 +39,10 @@ v1::Service model_of(const Service& service, const ServiceEndpoints& endpoints) 
     entry.set_name(port.name);
     entry.set_app_protocol(port.app_protocol);
   }
+  return model;
+}
+
+void add_endpoints(const ServiceEndpoints& endpoints, v1::Service& model) {
   for (const auto& [address, endpoint] : endpoints) {
     v1::Endpoint& entry = *model.add_endpoints();
     entry.set_address(address.wire());
@@ -51,7 +55,6 @@ v1::Service model_of(const Service& service, const ServiceEndpoints& endpoints) 
       port.set_target_port(target_port);
     }
   }
-  return model;
 }
 
 }  // namespace
@@ -128,9 +131,8 @@ void ServiceUnits::make_unit(const Name& name) {
     in_mesh = make_service(*service, unit, findings);
   } else if (external != nullptr) {
     ServiceEndpoints endpoints = tables_.registry().endpoints_of(*external, tables_.pods(), findings);
-    pass_through(external->service, tables_.rules().of(name, view), endpoints);
     claim(external->service, /*external=*/true, unit);
-    add_service(external->service, endpoints, /*reached=*/true, unit, findings);
+    add_service(external->service, std::move(endpoints), /*reached=*/true, unit, findings);
     in_mesh = true;
   } else {
     claim({.meta = {.name = name}}, false, unit);
@@ -152,7 +154,6 @@ bool ServiceUnits::make_service(const Service& service, Unit& unit, Findings& fi
     return false;
   }
   ServiceEndpoints endpoints = endpoints_of(service, tables_.slices(), tables_.pods(), view, findings);
-  pass_through(service, tables_.rules().of(name, view), endpoints);
   const bool in_mesh = std::ranges::any_of(endpoints, [this](const auto& entry) {
     return entry.second.pod != nullptr && node_pods_.is_captured(*entry.second.pod);
   });
@@ -162,7 +163,7 @@ bool ServiceUnits::make_service(const Service& service, Unit& unit, Findings& fi
   const bool led_to = tables_.routing().leads_to(name) || tables_.gateway_routing().leads_to(name, view);
   claim(reached ? service : Service{.meta = {.name = name}}, false, unit);
   if (!reached && !led_to && !takes_spans(name)) return false;
-  add_service(service, endpoints, reached, unit, findings);
+  add_service(service, std::move(endpoints), reached, unit, findings);
   return true;
 }
 
@@ -177,19 +178,36 @@ bool ServiceUnits::takes_spans(const Name& name) const {
   return collector.starts_with(host) && collector.substr(host.size()).find_first_of(".:") == 0;
 }
 
-void ServiceUnits::add_service(const Service& service, const ServiceEndpoints& endpoints, bool reached, Unit& unit,
+void ServiceUnits::add_service(const Service& service, ServiceEndpoints endpoints, bool reached, Unit& unit,
                                Findings& findings) {
   const View& view = tables_.view();
-  v1::Service model = model_of(service, endpoints);
-  const DestinationRule* rule = tables_.rules().of(service.meta.name, view);
-  if (rule != nullptr) add_subsets(*rule, endpoints, model, findings);
-  add_policies(service, rule, view, endpoints, tables_.places(), model, findings);
+  v1::Service model = model_of(service);
   tables_.routing().add_tables(service, model, findings);
   tables_.gateway_routing().add_tables(service, view, model, findings);
   set_protocols(service, tables_.routing().routes_http(service) || tables_.gateway_routing().routes(service, view),
                 is_shared(service), model);
+  const ScopedRules rules = tables_.rules().of(service.meta.name, view);
+  for (const auto& [rule, clients] : rules) {
+    if (clients.is_everybody()) continue;
+    v1::ClientRule& entry = *model.add_client_rules();
+    entry.mutable_namespaces()->Assign(clients.namespaces->begin(), clients.namespaces->end());
+    entry.mutable_labels()->insert(clients.labels.begin(), clients.labels.end());
+    entry.set_rule(rule->meta.name.text());
+    *entry.mutable_service()->mutable_ports() = model.ports();
+    ServiceEndpoints own = endpoints;
+    apply_rule(service, rule, own, *entry.mutable_service(), findings);
+  }
+  apply_rule(service, for_everybody(rules), endpoints, model, findings);
   if (reached) add_vips(service, endpoints, model, unit, findings);
   store_.put(model);
+}
+
+void ServiceUnits::apply_rule(const Service& service, const DestinationRule* rule, ServiceEndpoints& endpoints,
+                              v1::Service& model, Findings& findings) const {
+  pass_through(service, rule, endpoints);
+  add_endpoints(endpoints, model);
+  if (rule != nullptr) add_subsets(*rule, service.meta.name, endpoints, model, findings);
+  add_policies(service, rule, tables_.view(), endpoints, tables_.places(), model, findings);
 }
 
 // An address of several hosts has one alias, which is the first one's.

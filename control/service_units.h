@@ -63,8 +63,10 @@ class ServiceUnits {
   [[nodiscard]] bool is_routed(const Service& service) const;
   [[nodiscard]] bool takes_spans(const Name& name) const;
   // `reached`: connections to its addresses are captured.
-  void add_service(const Service& service, const ServiceEndpoints& endpoints, bool reached, Unit& unit,
-                   Findings& findings);
+  void add_service(const Service& service, ServiceEndpoints endpoints, bool reached, Unit& unit, Findings& findings);
+  // What a rule makes of the Service. `rule` may be null; `model` has ports.
+  void apply_rule(const Service& service, const DestinationRule* rule, ServiceEndpoints& endpoints, v1::Service& model,
+                  Findings& findings) const;
   void add_vips(const Service& service, const ServiceEndpoints& endpoints, v1::Service& model, Unit& unit,
                 Findings& findings);
   [[nodiscard]] bool is_shared(const Service& service) const;

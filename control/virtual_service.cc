@@ -300,14 +300,39 @@ v1::RouteDestination VirtualServices::compile_destination(const VirtualService& 
   if (destination.port != 0 &&
       std::ranges::find(service->ports, destination.port, &ServicePortSpec::port) == service->ports.end())
     refuse(".port", fmt::format("{} has no port {}", name, destination.port));
-  if (destination.subset.empty()) return compiled;
-  const DestinationRule* rule = rules.of(service->meta.name, objects_);
-  if (rule == nullptr) {
-    refuse(".subset", fmt::format("no DestinationRule for {}, so there is no subset '{}'", name, destination.subset));
-  } else if (std::ranges::find(rule->subsets, destination.subset, &SubsetSpec::name) == rule->subsets.end()) {
-    refuse(".subset", fmt::format("{} has no subset '{}'", describe(rule->kKind, rule->meta.name), destination.subset));
-  }
+  if (!destination.subset.empty())
+    check_subset(object, destination, service->meta.name, rules.of(service->meta.name, objects_), consequence, into);
   return compiled;
+}
+
+void VirtualServices::check_subset(const VirtualService& object, const RouteDestination& destination,
+                                   const Name& service, const ScopedRules& rules, std::string_view consequence,
+                                   Compiled& into) {
+  const auto report = [&](Severity severity, const std::string& what) {
+    into.findings.push_back(
+        finding_at(severity, object, destination.place, ".subset", fmt::format("{}; {}", what, consequence)));
+  };
+  const auto has_it = [&](const ScopedRule& scoped) {
+    return std::ranges::find(scoped.rule->subsets, destination.subset, &SubsetSpec::name) != scoped.rule->subsets.end();
+  };
+  const auto has_none = [&](const ScopedRule& scoped) {
+    return fmt::format("{} has no subset '{}'", describe(DestinationRule::kKind, scoped.rule->meta.name),
+                       destination.subset);
+  };
+  const std::string no_rule = fmt::format("no DestinationRule for {}, so there is no subset '{}'",
+                                          describe(Service::kKind, service), destination.subset);
+  ScopedRules holding;  // for some client that the object is for
+  for (const ScopedRule& scoped : rules) {
+    if (hold_for_all_in(object.visible_to, holding)) break;
+    if (scoped.clients.meets(object.visible_to)) holding.push_back(scoped);
+  }
+  if (holding.empty()) return report(Severity::kError, no_rule);
+  if (std::ranges::none_of(holding, has_it)) return report(Severity::kError, has_none(holding.back()));
+  for (const ScopedRule& scoped : holding) {
+    if (!has_it(scoped))
+      report(Severity::kWarning, fmt::format("for {}: {}", text_of(scoped.clients), has_none(scoped)));
+  }
+  if (!hold_for_all_in(object.visible_to, holding)) report(Severity::kWarning, "for other clients: " + no_rule);
 }
 
 void VirtualServices::compile_hosts(const ServiceRegistry& services, Compiled& compiled) {

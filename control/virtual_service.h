@@ -83,6 +83,9 @@ class VirtualServices {
   v1::RouteDestination compile_destination(const VirtualService& object, const RouteDestination& destination,
                                            const ServiceRegistry& services, const DestinationRules& rules,
                                            std::string_view consequence, Compiled& compiled) const;
+  // Says for which clients the destination's subset is none.
+  static void check_subset(const VirtualService& object, const RouteDestination& destination, const Name& service,
+                           const ScopedRules& rules, std::string_view consequence, Compiled& compiled);
   static void compile_hosts(const ServiceRegistry& services, Compiled& compiled);
 
   // Makes the index say what is compiled, or stop saying it.

@@ -13,7 +13,7 @@ from mesh import asks_leat, flows, metrics
 from http_programs import Talk, ask, get, post, response, serve
 from lab import wait_for
 from programs import connect, reset
-from shop import NAMESPACE
+from shop import NAMESPACE, enrolled_pods
 
 pytestmark = asks_leat
 PORT, ADDRESS, NAME = 9191, "10.96.0.60", "policed"
@@ -302,3 +302,87 @@ def test_tls_disabled_dials_other_nodes_in_plaintext_too(policed, rule):
     rule({"tls": {"mode": "DISABLE"}})
     names(policed, 30, each=1)
     assert flows(policed.a, security="plaintext", path="proxy", destinationPod="backend-v2-1", destinationService=f"{NAMESPACE}/{NAME}")
+
+
+# ---------------------------------------------------------------- clients
+
+@pytest.fixture
+def clients(policed):
+    """Pods of the first node: the frontend, one more of its namespace with a label of its own, and one of another namespace."""
+    objects = policed.lab.objects
+    objects.namespace("guests", enrolled=True)
+    guest = policed.a.add_pod("guest", "guests")
+    objects.pod(guest, {"app": "guest"})
+    with policed.another_pod(policed.a, "picky", labels={"app": "picky"}) as picky:
+        wait_for(lambda: "guest" in enrolled_pods(policed.a), "the guest is enrolled")
+        yield {"frontend": policed.frontend, "picky": picky, "guest": guest}
+    objects.remove("pod-guests-guest")
+    guest.delete()
+    objects.remove("namespace-guests")
+
+
+def mine(name, namespace, backend, **spec):
+    """A rule whose subset `mine` is that backend."""
+    return {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": name, "namespace": namespace},
+            "spec": {"host": f"{NAME}.{NAMESPACE}.svc.cluster.local", "subsets": [{"name": "mine", "labels": {"name": backend}}], **spec}}
+
+
+def test_a_rule_holds_for_the_clients_that_it_is_for_and_no_other(policed, clients):
+    to_mine = [{"route": [{"destination": {"host": NAME, "subset": "mine"}}]}]
+    route = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": NAME, "namespace": NAMESPACE},
+             "spec": {"hosts": [NAME], "http": to_mine, "tcp": to_mine}}
+    objects, written = policed.lab.objects, []
+
+    def apply(*rules):
+        written[:] = [objects.write("for-clients", route, *rules)]
+
+    def who(client, port):
+        return set(clients[client].call(ask_names, 12, port, 3))
+
+    def answered_by(client, port=80):
+        answers = who(client, port)
+        return answers.pop()[1] if len(answers) == 1 and answers <= {(200, name) for name in policed.backends} else answers
+
+    try:
+        apply(mine("own", NAMESPACE, "backend-v1-1"), mine("theirs", "guests", "backend-v1-2"),
+              mine("picky", NAMESPACE, "backend-v2-1", workloadSelector={"matchLabels": {"app": "picky"}}))
+        wait_for(lambda: answered_by("frontend") == "backend-v1-1", "the rules are in force", interval=0.05)
+        for port in (80, 81):
+            assert answered_by("frontend", port) == "backend-v1-1"
+            assert answered_by("picky", port) == "backend-v2-1"
+            assert answered_by("guest", port) == "backend-v1-2"
+        [service] = [one for one in json.loads(policed.a.leat("services", "-o", "json").stdout) if one["name"] == NAME]
+        assert [(one["rule"], one["clients"]) for one in service["clientRules"]] == [
+            ("guests/theirs", "clients in guests"), (f"{NAMESPACE}/picky", f"clients in {NAMESPACE} with app=picky")]
+
+        # Without one of their own the guests have the Service's, and nothing where that is not exported to them.
+        apply(mine("own", NAMESPACE, "backend-v1-1"))
+        wait_for(lambda: answered_by("guest") == "backend-v1-1", "the guests' rule is gone", interval=0.05)
+        assert answered_by("guest", 81) == answered_by("picky") == answered_by("picky", 81) == "backend-v1-1"
+        apply(mine("own", NAMESPACE, "backend-v1-1", exportTo=["."]))
+        wait_for(lambda: who("guest", 80) == {(503, "no-subset")}, "the rule is the shop's alone", interval=0.05)
+        assert who("guest", 81) == {"reset"}
+        assert answered_by("frontend") == answered_by("frontend", 81) == answered_by("picky") == "backend-v1-1"
+    finally:
+        for path in written:
+            path.unlink()
+    wait_for(lambda: len(names(policed, 30)) == 3, "nothing is routed any more", interval=0.05)
+
+
+def test_a_limit_is_that_of_the_clients_whose_rule_has_it_and_the_kernel_does_not_bypass_it(policed, clients):
+    limit = mine("theirs", "guests", "backend-v1-1", trafficPolicy={"connectionPool": {"tcp": {"maxConnections": 2}}})
+    path = policed.lab.objects.write("for-clients", limit)
+    refused = {"rule": "guests/theirs", "limit": "connections", "port": "81"}
+    try:
+        wait_for(lambda: any(refused.items() <= each["labels"].items() for each in metrics(policed.a)), "the limit is in force", interval=0.05)
+        with contextlib.ExitStack() as stack:
+            for client in ("frontend", "guest"):
+                for _ in range(2):
+                    task = clients[client].spawn(hold_connection)
+                    stack.callback(task.kill)
+                    assert task.hear() == 200
+            assert set(clients["guest"].call(ask_names, 5, 81, 1)) == {"reset"}
+            assert {status for status, _ in clients["frontend"].call(ask_names, 12, 81, 1)} == {200}
+            assert counted(policed, "leat_overflows_total", **refused) == counted(policed, "leat_overflows_total", limit="connections") == 5
+    finally:
+        path.unlink()

@@ -83,6 +83,43 @@ void render_table(const v1::RouteTable& table, std::string& out) {
   }
 }
 
+// What a DestinationRule is about.
+void render_parts(const v1::Service& service, std::string_view indent, std::string& out) {
+  const auto line = std::back_inserter(out);
+  for (int i = 0; i < service.policies_size(); ++i)
+    fmt::format_to(line, "{}policy {} {}\n", indent, i + 1, service.policies(i).ShortDebugString());
+  for (const auto& subset : service.subsets()) {
+    fmt::format_to(line, "{}subset {}", indent, subset.name());
+    const std::map<uint32_t, uint32_t> policies(subset.policies().begin(), subset.policies().end());
+    for (const auto& [port, policy] : policies) fmt::format_to(line, " {}{}", port, policy_text(policy));
+    out += "\n";
+  }
+  for (const auto& endpoint : service.endpoints()) {
+    fmt::format_to(
+        line, "{}{} {}{} {}{}\n", indent, address_text(endpoint.address()),
+        endpoint.workload_uid().empty() ? "-" : endpoint.workload_uid(), endpoint.ready() ? " ready" : "",
+        joined(endpoint.ports(),
+               [](const auto& port) { return fmt::format("{}>{}", port.service_port(), port.target_port()); }),
+        endpoint.subsets().empty() ? "" : fmt::format(" in {}", fmt::join(endpoint.subsets(), ",")));
+  }
+}
+
+std::string ports_text(const v1::Service& service) {
+  return joined(service.ports(), [](const auto& port) {
+    return fmt::format("{}:{}:{}:{}{}", port.port(), port.name(), port.app_protocol(),
+                       v1::Protocol_Name(port.protocol()).substr(9), policy_text(port.policy()));
+  });
+}
+
+void render_client_rule(const v1::ClientRule& rule, std::string& out) {
+  std::string labels;
+  for (const auto& [label, value] : std::map<std::string, std::string>(rule.labels().begin(), rule.labels().end()))
+    labels += fmt::format(" {}={}", label, value);
+  out += fmt::format("  for clients of {}{} rule {} ports {}\n", fmt::join(rule.namespaces(), " "), labels, rule.rule(),
+                     ports_text(rule.service()));
+  render_parts(rule.service(), "    ", out);
+}
+
 void render_model(const v1::Mesh& mesh, std::string& out) {
   const auto line = std::back_inserter(out);
   const v1::MeshSettings& settings = mesh.settings();
@@ -102,26 +139,9 @@ void render_model(const v1::Mesh& mesh, std::string& out) {
                    joined(service.vips(), address_text), service.headless() ? " headless" : "",
                    service.external() ? " external" : "",
                    service.visible_to().empty() ? "" : fmt::format(" for {}", fmt::join(service.visible_to(), " ")),
-                   joined(service.ports(), [](const auto& port) {
-                     return fmt::format("{}:{}:{}:{}{}", port.port(), port.name(), port.app_protocol(),
-                                        v1::Protocol_Name(port.protocol()).substr(9), policy_text(port.policy()));
-                   }));
-    for (int i = 0; i < service.policies_size(); ++i)
-      fmt::format_to(line, "  policy {} {}\n", i + 1, service.policies(i).ShortDebugString());
-    for (const auto& subset : service.subsets()) {
-      fmt::format_to(line, "  subset {}", subset.name());
-      const std::map<uint32_t, uint32_t> policies(subset.policies().begin(), subset.policies().end());
-      for (const auto& [port, policy] : policies) fmt::format_to(line, " {}{}", port, policy_text(policy));
-      out += "\n";
-    }
-    for (const auto& endpoint : service.endpoints()) {
-      fmt::format_to(
-          line, "  {} {}{} {}{}\n", address_text(endpoint.address()),
-          endpoint.workload_uid().empty() ? "-" : endpoint.workload_uid(), endpoint.ready() ? " ready" : "",
-          joined(endpoint.ports(),
-                 [](const auto& port) { return fmt::format("{}>{}", port.service_port(), port.target_port()); }),
-          endpoint.subsets().empty() ? "" : fmt::format(" in {}", fmt::join(endpoint.subsets(), ",")));
-    }
+                   ports_text(service));
+    render_parts(service, "  ", out);
+    for (const v1::ClientRule& rule : service.client_rules()) render_client_rule(rule, out);
     for (const auto& table : service.route_tables()) render_table(table, out);
   }
   for (const auto& alias : mesh.aliases()) {

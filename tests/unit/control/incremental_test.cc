@@ -91,8 +91,8 @@ spec: {podSelector: {matchLabels: {app: <one|two>}}, ingress: [{from: [{<podSele
     // Routing.
     R"(apiVersion: networking.istio.io/v1
 kind: DestinationRule
-metadata: {name: rule-<1|2|3>, namespace: <shop|team>, creationTimestamp: "2026-01-0<1|2>T00:00:00Z"}
-spec: {host: "<one|two|one.shop|two.team.svc.cluster.local|*.shop.svc.cluster.local|nobody|ext.example.com>", trafficPolicy: {loadBalancer: {simple: <ROUND_ROBIN|RANDOM>}<, outlierDetection: {consecutive5xxErrors: 3}||>}, subsets: [{name: <v1|v2>, labels: {version: <v1|v2|v3>}}]})",
+metadata: {name: rule-<1|2|3>, namespace: <shop|team|leat-system>, creationTimestamp: "2026-01-0<1|2>T00:00:00Z"}
+spec: {host: "<one|two|one.shop|two.team.svc.cluster.local|*.shop.svc.cluster.local|nobody|ext.example.com>", <exportTo: ["<*|.|team|shop>"], ||><workloadSelector: {<matchLabels: {app: <one|two>}|>}, |||>trafficPolicy: {loadBalancer: {simple: <ROUND_ROBIN|RANDOM>}<, outlierDetection: {consecutive5xxErrors: 3}||>}, subsets: [{name: <v1|v2>, labels: {version: <v1|v2|v3>}}]})",
     R"(apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: vs-<1|2|3|4>, namespace: <shop|team>, creationTimestamp: "2026-01-0<1|2>T00:00:00Z"}
@@ -131,7 +131,7 @@ spec:
     R"(apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: rule-<1|2|3|4>, namespace: <shop|team>, creationTimestamp: "2026-01-0<1|2>T00:00:00Z"}
-spec: {host: "<one|two|dns.example.com|ext.example.com|a.example.com|*.example.com>", trafficPolicy: {<loadBalancer: {simple: PASSTHROUGH}, |>tls: {mode: <SIMPLE|MUTUAL|ISTIO_MUTUAL|DISABLE><, credentialName: <first|second>|, caCertificates: /tls/<ca|other>, clientCertificate: /tls/crt, privateKey: /tls/<crt|other>|>}}, subsets: [{name: <v1|v2>, labels: {version: <v1|v2>}<, trafficPolicy: {tls: {mode: SIMPLE, caCertificates: /tls/<ca|other>}}|>}]})",
+spec: {host: "<one|two|dns.example.com|ext.example.com|a.example.com|*.example.com>", <exportTo: ["<.|team>"], ||>trafficPolicy: {<loadBalancer: {simple: PASSTHROUGH}, |>tls: {mode: <SIMPLE|MUTUAL|ISTIO_MUTUAL|DISABLE><, credentialName: <first|second>|, caCertificates: /tls/<ca|other>, clientCertificate: /tls/crt, privateKey: /tls/<crt|other>|>}}, subsets: [{name: <v1|v2>, labels: {version: <v1|v2>}<, trafficPolicy: {tls: {mode: SIMPLE, caCertificates: /tls/<ca|other>}}|>}]})",
     R"(apiVersion: v1
 kind: Secret
 metadata: {name: <first|second>, namespace: <shop|team>}
