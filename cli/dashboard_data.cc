@@ -17,8 +17,7 @@ std::map<std::pair<std::string, std::string>, Owners> owners_of(const v1::Mesh& 
   std::map<std::string, std::string> owner_by_uid;
   for (const v1::Workload& pod : mesh.workloads()) owner_by_uid[pod.uid()] = pod.namespace_() + "/" + pod.owner();
   std::map<std::pair<std::string, std::string>, Owners> owners;
-  for (const v1::Service& service : mesh.services()) {
-    const std::string key = service.namespace_() + "/" + service.name();
+  const auto add = [&](const std::string& key, const v1::Service& service) {
     for (const v1::Endpoint& endpoint : service.endpoints()) {
       const auto owner = owner_by_uid.find(endpoint.workload_uid());
       if (owner == owner_by_uid.end()) continue;
@@ -28,6 +27,11 @@ std::map<std::pair<std::string, std::string>, Owners> owners_of(const v1::Mesh& 
           owners[{key, service.subsets(static_cast<int>(subset)).name()}].insert(owner->second);
       }
     }
+  };
+  for (const v1::Service& service : mesh.services()) {
+    const std::string key = service.namespace_() + "/" + service.name();
+    add(key, service);
+    for (const v1::ClientRule& rule : service.client_rules()) add(key, rule.service());
   }
   return owners;
 }

@@ -101,6 +101,18 @@ std::string port_sentence(const Json& port) {
   return fmt::format("{}{}, {}", text(port, "protocol"), why, text(port, "loadBalancing"));
 }
 
+// What some clients have instead, of one port or (0) of all.
+void add_client_rules(std::string& out, const Json& service, int64_t port, std::string_view indent) {
+  for (const Json& rule : list(service, "clientRules")) {
+    for (const Json& one : list(rule, "ports")) {
+      if (port != 0 && number(one, "port") != port) continue;
+      out += fmt::format("{}for {}: {}{}, by DestinationRule {}\n", indent, text(rule, "clients"),
+                         port == 0 ? fmt::format("port {} ", number(one, "port")) : "", text(one, "loadBalancing"),
+                         text(rule, "rule"));
+    }
+  }
+}
+
 // What is known of NAMESPACE/NAME:PORT, below the line of that destination.
 void add_policy(std::string& out, const Facts& facts, const std::string& service, int64_t port) {
   for (const Json& known : facts.services) {
@@ -108,6 +120,7 @@ void add_policy(std::string& out, const Facts& facts, const std::string& service
     for (const Json& one : list(known, "ports")) {
       if (number(one, "port") == port) out += fmt::format("      {}\n", port_sentence(one));
     }
+    add_client_rules(out, known, port, "        ");
   }
   for (const Json& route : facts.routes) {
     if (full_name({{"namespace", text(route, "namespace")}, {"name", text(route, "host")}}) == service)
@@ -237,6 +250,7 @@ Result<std::string> describe_service(const Facts& facts, const std::string& ns, 
       addresses.empty() ? "headless: its pods' own addresses" : fmt::format("{}", fmt::join(addresses, ", ")));
   for (const Json& port : list(service, "ports"))
     out += fmt::format("  Port {}: {}\n", number(port, "port"), port_sentence(port));
+  add_client_rules(out, service, 0, "    ");
   bool routed = false;
   for (const Json& route : facts.routes) {
     if (text(route, "namespace") != text(service, "namespace") || text(route, "host") != text(service, "name"))

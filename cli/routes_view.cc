@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -106,13 +107,7 @@ double share_of(const v1::RouteDestination& to, const Route& route) {
   return 100.0 * to.weight() / sum;
 }
 
-// Why requests that come there are answered with 503; empty: they are not.
-std::string problem_of(const v1::RouteDestination& to, const Services& services) {
-  const auto found = services.find(to.service());
-  if (found == services.end()) return "no such Service";
-  const v1::Service& service = *found->second;
-  if (to.port() != 0 && std::ranges::find(service.ports(), to.port(), &v1::ServicePort::port) == service.ports().end())
-    return "no such port";
+std::string problem_in(const v1::Service& service, const v1::RouteDestination& to) {
   const auto subset = std::ranges::find(service.subsets(), to.subset(), &v1::Subset::name);
   if (!to.subset().empty() && subset == service.subsets().end()) return "no such subset";
   const auto index = static_cast<uint32_t>(subset - service.subsets().begin());
@@ -121,6 +116,35 @@ std::string problem_of(const v1::RouteDestination& to, const Services& services)
            (to.subset().empty() || std::ranges::find(endpoint.subsets(), index) != endpoint.subsets().end());
   });
   return any_ready ? "" : "no ready endpoint";
+}
+
+bool has(const v1::ClientRule& rule, const std::string& ns) {
+  return std::ranges::find(rule.namespaces(), ns) != rule.namespaces().end();
+}
+
+// Why requests that come there are answered with 503; empty: they are not. Clients may have different Services.
+std::string problem_of(const v1::RouteDestination& to, const Services& services, const v1::RouteTable& table) {
+  const auto found = services.find(to.service());
+  if (found == services.end()) return "no such Service";
+  const v1::Service& service = *found->second;
+  if (to.port() != 0 && std::ranges::find(service.ports(), to.port(), &v1::ServicePort::port) == service.ports().end())
+    return "no such port";
+  std::vector<std::string> problems;
+  const auto add = [&](const std::string& problem, const std::string& clients) {
+    if (!problem.empty()) problems.push_back(fmt::format("{} for {}", problem, clients));
+  };
+  std::set<std::string> left(table.visible_to().begin(), table.visible_to().end());
+  for (const v1::ClientRule& rule : service.client_rules()) {
+    const auto is_its = [&](const std::string& ns) { return has(rule, ns); };
+    if (!table.visible_to().empty() && std::ranges::none_of(left, is_its)) continue;
+    add(problem_in(rule.service(), to), clients_text(rule));
+    if (rule.labels().empty()) std::erase_if(left, is_its);
+  }
+  if (!table.visible_to().empty() && left.empty()) return fmt::format("{}", fmt::join(problems, ", "));
+  const std::string problem = problem_in(service, to);
+  if (service.client_rules().empty()) return problem;
+  add(problem, "other clients");
+  return fmt::format("{}", fmt::join(problems, ", "));
 }
 
 // ---- what it does besides
@@ -194,7 +218,7 @@ Json route_json(const v1::Service& service, const v1::RouteTable& table, const R
                             {"subset", to.subset()},
                             {"weight", to.weight()},
                             {"percent", share_of(to, route)},
-                            {"problem", problem_of(to, services)}});
+                            {"problem", problem_of(to, services, table)}});
   }
   const v1::Origin& origin = route.origin();
   return {{"namespace", service.namespace_()},
@@ -219,7 +243,7 @@ Row route_row(const v1::Service& service, const v1::RouteTable& table, const Rou
   std::vector<std::string> problems;
   for (const v1::RouteDestination& to : route.destinations()) {
     destinations.push_back(fmt::format("{} {:.3g}%", destination_text(to), share_of(to, route)));
-    const std::string problem = problem_of(to, services);
+    const std::string problem = problem_of(to, services, table);
     if (!problem.empty())
       problems.push_back(fmt::format("{}: {}, {}", destination_text(to), problem, consequence(to, route)));
   }

@@ -1,6 +1,10 @@
 #include "cli/text.h"
 
+#include <map>
+#include <vector>
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "common/ip.h"
 
@@ -93,6 +97,14 @@ std::string policy_text(const v1::TrafficPolicy* policy) {
   add(policy->tls() == v1::UPSTREAM_TLS_MUTUAL, "mutual TLS only");
   add(policy->tls() == v1::UPSTREAM_TLS_ORIGINATE, policy->origination().skip_verify() ? "TLS, not verified" : "TLS");
   return text;
+}
+
+std::string clients_text(const v1::ClientRule& rule) {
+  std::vector<std::string> labels;
+  for (const auto& [label, value] : std::map<std::string, std::string>(rule.labels().begin(), rule.labels().end()))
+    labels.push_back(fmt::format("{}={}", label, value));
+  return fmt::format("clients in {}{}{}", fmt::join(rule.namespaces(), ", "), labels.empty() ? "" : " with ",
+                     fmt::join(labels, ", "));
 }
 
 }  // namespace leat::cli

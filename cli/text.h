@@ -17,5 +17,7 @@ std::string_view mtls_text(v1::MtlsMode mode);
 std::string_view protocol_text(v1::Protocol protocol);
 // "round-robin", "least-request, outliers, limits": null: the defaults.
 std::string policy_text(const v1::TrafficPolicy* policy);
+// Whom the rule is for: "clients in team with app=web".
+std::string clients_text(const v1::ClientRule& rule);
 
 }  // namespace leat::cli

@@ -97,8 +97,7 @@ std::string balancing_of(const v1::Service& service) {
   return fmt::format("{}", fmt::join(texts, "; "));
 }
 
-Json service_json(const v1::Service& service, const Workloads& workloads,
-                  const std::vector<const v1::Alias*>& aliases) {
+Json ports_json(const v1::Service& service) {
   Json ports = Json::array();
   for (const auto& port : service.ports())
     ports.push_back({{"port", port.port()},
@@ -106,6 +105,19 @@ Json service_json(const v1::Service& service, const Workloads& workloads,
                      {"appProtocol", port.app_protocol()},
                      {"protocol", protocol_text(port.protocol())},
                      {"loadBalancing", policy_text(policy_of(service, port))}});
+  return ports;
+}
+
+// DestinationRules that are not for all clients: the first one that a client is of holds for it.
+Json client_rules_json(const v1::Service& service) {
+  Json rules = Json::array();
+  for (const v1::ClientRule& rule : service.client_rules())
+    rules.push_back({{"rule", rule.rule()}, {"clients", clients_text(rule)}, {"ports", ports_json(rule.service())}});
+  return rules;
+}
+
+Json service_json(const v1::Service& service, const Workloads& workloads,
+                  const std::vector<const v1::Alias*>& aliases) {
   Json endpoints = Json::array();
   for (const auto& endpoint : service.endpoints()) {
     const auto workload = workloads.find(endpoint.workload_uid());
@@ -125,9 +137,14 @@ Json service_json(const v1::Service& service, const Workloads& workloads,
     ids.push_back(
         {{"id", alias->id()}, {"address", address_text(alias->address())}, {"remoteOnly", alias->remote_only()}});
   }
-  return {{"namespace", service.namespace_()}, {"name", service.name()},    {"vips", addresses_of(service.vips())},
-          {"headless", service.headless()},    {"ports", std::move(ports)}, {"endpoints", std::move(endpoints)},
-          {"aliases", std::move(ids)}};
+  return {{"namespace", service.namespace_()},
+          {"name", service.name()},
+          {"vips", addresses_of(service.vips())},
+          {"headless", service.headless()},
+          {"ports", ports_json(service)},
+          {"endpoints", std::move(endpoints)},
+          {"aliases", std::move(ids)},
+          {"clientRules", client_rules_json(service)}};
 }
 
 // A pod with two addresses is two endpoints of the model, and one for a person.
@@ -168,6 +185,11 @@ Row service_row(const v1::Service& service, const Workloads& workloads, bool wid
            std::to_string(local), balancing_of(service)},
           ""};
   if (wide) add_cells(row, {joined(ready)});
+  std::vector<std::string> rules;
+  for (const v1::ClientRule& rule : service.client_rules())
+    rules.push_back(
+        fmt::format("{}: {}, by DestinationRule {}", clients_text(rule), balancing_of(rule.service()), rule.rule()));
+  row.note = fmt::format("{}", fmt::join(rules, "; "));
   return row;
 }
 

@@ -131,6 +131,19 @@ TEST_CASE("a Service is told with its routes, its endpoints and who calls it") {
   CHECK(has(*text, "  from shop/front   1 open"));
 }
 
+TEST_CASE("a Service and who connects to it are told what a rule for some clients says") {
+  Facts known = facts();
+  known.services[0]["clientRules"] = Json::array({{{"rule", "team/some"},
+                                                   {"clients", "clients in team with app=web"},
+                                                   {"ports", {{{"port", 8080}, {"loadBalancing", "round-robin"}}}}}});
+  const auto service = describe_service(known, "", "backend");
+  REQUIRE(service);
+  CHECK(has(*service, "    for clients in team with app=web: port 8080 round-robin, by DestinationRule team/some\n"));
+  const auto pod = describe_pod(known, "", "shop/front", kNow);
+  REQUIRE(pod);
+  CHECK(has(*pod, "        for clients in team with app=web: round-robin, by DestinationRule team/some\n"));
+}
+
 TEST_CASE("a name that is nobody's or several's is an error that says so") {
   Facts known = facts();
   CHECK(describe_pod(known, "", "nobody", kNow).error().message == "no pod nobody is known to Leat here");

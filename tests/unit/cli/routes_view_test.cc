@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <fmt/format.h>
+
 #include <google/protobuf/text_format.h>
 
 using namespace leat;
@@ -55,6 +57,26 @@ TEST_CASE("a route says which of its destinations can't answer, and why") {
   CHECK(
       table.contains("shop/backend v3: no such subset, answered with 503; shop/backend:81: no such port, answered "
                      "with 503; gone: no such Service, answered with 503"));
+}
+
+TEST_CASE("a route says for which clients a destination can't answer, where a rule is for some alone") {
+  const auto problem_of = [](const std::string& table, const std::string& subset) {
+    v1::ApiReply reply;
+    REQUIRE(google::protobuf::TextFormat::ParseFromString(fmt::format(R"(mesh {{ services {{
+          namespace: "shop" name: "backend" subsets {{ name: "v1" }} endpoints {{ ready: true subsets: 0 }}
+          client_rules {{ namespaces: "team" labels {{ key: "app" value: "web" }}
+                         service {{ subsets {{ name: "v2" }} endpoints {{ ready: true subsets: 0 }} }} }}
+          client_rules {{ namespaces: "team" service {{ endpoints {{ ready: true }} }} }}
+          route_tables {{ {} routes {{ destinations {{ service: "shop/backend" subset: "{}" weight: 1 }} }} }} }} }})",
+                                                                      table, subset),
+                                                          &reply));
+    return routes_view(reply, false).list[0]["destinations"][0]["problem"].get<std::string>();
+  };
+  CHECK(problem_of("", "v1") == "no such subset for clients in team with app=web, no such subset for clients in team");
+  CHECK(problem_of("", "v2") == "no such subset for clients in team, no such subset for other clients");
+  CHECK(problem_of(R"(visible_to: "team")", "v2") == "no such subset for clients in team");
+  CHECK(problem_of(R"(visible_to: "shop")", "v1") == "");
+  CHECK(problem_of(R"(visible_to: ["shop", "team"])", "") == "");
 }
 
 TEST_CASE("a route shows what it does besides sending requests on") {

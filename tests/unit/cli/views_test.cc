@@ -90,6 +90,29 @@ TEST_CASE("a service shows how many of its endpoints are ready, and how many of 
   CHECK(json["aliases"].dump() == R"([{"id":5,"address":"10.96.0.5","remoteOnly":true}])");
 }
 
+TEST_CASE("a service says which rule holds for whom, where it is not for all") {
+  v1::ApiReply reply;
+  v1::Service& service = *reply.mutable_mesh()->add_services();
+  service.set_namespace_("shop");
+  service.set_name("backend");
+  service.add_ports()->set_port(80);
+  v1::ClientRule& rule = *service.add_client_rules();
+  rule.add_namespaces("team");
+  (*rule.mutable_labels())["app"] = "web";
+  rule.set_rule("team/some");
+  rule.mutable_service()->add_policies()->set_load_balancing(v1::LB_ROUND_ROBIN);
+  rule.mutable_service()->add_ports()->set_port(80);
+  rule.mutable_service()->mutable_ports(0)->set_policy(1);
+  const View view = services_view(reply, false);
+  CHECK(view.table.render(false).find("   clients in team with app=web: round-robin, by DestinationRule team/some\n") !=
+        std::string::npos);
+  const Json& json = view.list[0];
+  CHECK(json["ports"][0]["loadBalancing"] == "least-request");
+  CHECK(json["clientRules"][0]["rule"] == "team/some");
+  CHECK(json["clientRules"][0]["clients"] == "clients in team with app=web");
+  CHECK(json["clientRules"][0]["ports"][0]["loadBalancing"] == "round-robin");
+}
+
 TEST_CASE("a certificate says when it ends and what went wrong last") {
   v1::ApiReply reply;
   v1::Certificate& certificate = *reply.add_certificates();
