@@ -33,11 +33,11 @@ std::string extra(const json& review, const char* key) {
 
 PodFacts read_pod(const json& pod) {
   const std::string phase = text_at(pod, {"status", "phase"});
-  std::string account = text_at(pod, {"spec", "serviceAccountName"});
   return {.ns = text_at(pod, {"metadata", "namespace"}),
           .name = text_at(pod, {"metadata", "name"}),
           .uid = text_at(pod, {"metadata", "uid"}),
-          .service_account = account.empty() ? "default" : std::move(account),
+          // A mirror pod, which a kubelet makes of a file on its node, is the only one without: it has no identity.
+          .service_account = text_at(pod, {"spec", "serviceAccountName"}),
           .node = text_at(pod, {"spec", "nodeName"}),
           .ended = phase == "Succeeded" || phase == "Failed"};
 }

@@ -182,7 +182,7 @@ ring::Task<void> HttpExchange::stop_pump() {
   stopping_ = true;
   upstream_->stream.reset();
   client_.abandon();
-  if (pumping_) co_await pump_ended_.wait();
+  while (pumping_) co_await pump_ended_.wait();  // the end of an earlier try's may still be signalled
 }
 
 void HttpExchange::request_is_sent() {
@@ -410,7 +410,10 @@ bool HttpExchange::put_response_head(ring::Chain& out) {
   }
   keep_alive_ = asked.keep_alive && request_is_whole() && !half_closed_ && !last_ && !worker_.http.draining() &&
                 code_ != 101 && http1::framing_for(head, client_side()) != Framing::kUntilClose;
-  return from_client_.put_head(out, worker_.loop.buffers(), head, client_side(), response_edits_.fields());
+  if (!from_client_.put_head(out, worker_.loop.buffers(), head, client_side(), response_edits_.fields())) return false;
+  // An HTTP/2 client's session has the head now, while one of HTTP/1.1 has it when `out` is delivered.
+  delivered_ |= from_client_.stream() != nullptr;
+  return true;
 }
 
 // May be called again where it failed in its midst.

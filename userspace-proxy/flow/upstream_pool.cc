@@ -136,10 +136,10 @@ void UpstreamPool::put(UpstreamPtr connection) {
   idle.reused_ = true;
   idle.idle_since_ = worker_.loop.now();
   idle.stream.on_early([this, &idle] { end(remove(idle), false); });
-  idle.stream.watch();
   by_age_.splice(by_age_.end(), idle.out_, idle.place_);
   siblings.push_back(std::move(connection));
   if (!waiting_.empty()) waiting_.wake_all();
+  idle.stream.watch();  // it may end at once, and then leaves the pool again
 }
 
 // The oldest; of a pod that has a large share of all, its own: who fills the pool displaces no other's.

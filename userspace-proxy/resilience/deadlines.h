@@ -25,10 +25,17 @@ class Deadlines {
   void request_is_whole(Clock::time_point now) {
     if (request_time_.count() > 0) request_ = std::min(request_, now + request_time_);
     whole_ = true;
-    begin_try(now);
+    if (!begun_) begin_try(now);
   }
-  void begin_try(Clock::time_point now) { try_ = whole_ && try_time_.count() > 0 ? now + try_time_ : kNever; }
-  void response_has_begun() { try_ = kNever; }
+  void begin_try(Clock::time_point now) {
+    begun_ = false;
+    try_ = whole_ && try_time_.count() > 0 ? now + try_time_ : kNever;
+  }
+  // Which it may before the request is whole.
+  void response_has_begun() {
+    begun_ = true;
+    try_ = kNever;
+  }
 
   [[nodiscard]] bool any() const { return request_time_.count() > 0 || try_time_.count() > 0 || request_ != kNever; }
   [[nodiscard]] Clock::time_point next() const { return std::min(request_, try_); }
@@ -40,6 +47,7 @@ class Deadlines {
   Clock::time_point request_ = kNever;
   Clock::time_point try_ = kNever;
   bool whole_ = false;
+  bool begun_ = false;
 };
 
 }  // namespace leat::proxy

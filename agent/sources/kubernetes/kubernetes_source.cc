@@ -121,7 +121,8 @@ KubernetesSource::~KubernetesSource() {
     loop_.cancel(watched->timer);
     loop_.cancel(watched->catch_up_timer);
   }
-  for (const auto timer : {change_timer_, netns_timer_, failure_timer_, last_seen_timer_, leave_timer_})
+  for (const auto timer :
+       {change_timer_, netns_timer_, failure_timer_, last_seen_timer_, leave_timer_, daemon_set_timer_})
     loop_.cancel(timer);
 }
 
@@ -131,7 +132,7 @@ void KubernetesSource::watch(EventLoop&, Changed changed) {
   last_seen_timer_ = loop_.after(kWaitForServer, [this] { start_from_last_seen(); });
   look_for_failures();
   teller_.start();
-  if (!daemon_set_.name.empty()) ask_for_daemon_set([this](int status, bool) { daemon_set_seen_ = status == kOk; });
+  if (!daemon_set_.name.empty()) look_for_daemon_set();
 }
 
 // The server is asked first, and has time to answer: what an agent before this one knew may be long past.
@@ -490,6 +491,15 @@ void KubernetesSource::ask_for_daemon_set(std::function<void(int status, bool te
                    told(answer.error.empty() ? answer.status : 0,
                         metadata != nullptr && metadata->find("deletionTimestamp") != nullptr);
                  }});
+}
+
+// Until it was seen, or the server says that there is none: a node that boots may have no way to the server yet.
+void KubernetesSource::look_for_daemon_set() {
+  ask_for_daemon_set([this](int status, bool) {
+    daemon_set_seen_ = status == kOk;
+    if (!daemon_set_seen_ && status != kNotFound)
+      daemon_set_timer_ = loop_.after(kLeaveDeadline, [this] { look_for_daemon_set(); });
+  });
 }
 
 // Helm deletes the DaemonSet first and the agent's grants a moment later; the pods end after both.

@@ -106,6 +106,7 @@ class KubernetesSource : public Source {
   void hold_leaving();
   void leave_all();
   void let_go();
+  void look_for_daemon_set();
   void ask_for_daemon_set(std::function<void(int status, bool terminating)> told);
   void look_for_failures();
   [[nodiscard]] std::vector<const Watched*> failing() const;
@@ -133,7 +134,8 @@ class KubernetesSource : public Source {
   std::set<std::string_view> told_failing_;
   std::set<control::Name> published_;  // pods here, as the other nodes are told
   LeavingPods leaving_;
-  EventLoop::TimerId change_timer_ = 0, netns_timer_ = 0, failure_timer_ = 0, last_seen_timer_ = 0, leave_timer_ = 0;
+  EventLoop::TimerId change_timer_ = 0, netns_timer_ = 0, failure_timer_ = 0, last_seen_timer_ = 0, leave_timer_ = 0,
+                     daemon_set_timer_ = 0;
 };
 
 }  // namespace leat::sources

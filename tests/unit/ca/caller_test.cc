@@ -120,14 +120,14 @@ TEST_CASE("a token outlives its pod by no request") {
   CHECK_FALSE(check_node(kAgent, kWanted, changed));
 }
 
-TEST_CASE("pods are read from a list and from a pod, and what is left out is Kubernetes' default") {
+TEST_CASE("pods are read from a list and from a pod, and one without an account, a mirror pod, has none") {
   const json pod = {{"metadata", {{"namespace", "shop"}, {"name", "cart-1"}, {"uid", "u"}}},
                     {"spec", {{"nodeName", "node-b"}}},
                     {"status", {{"phase", "Failed"}}}};
   const auto one = read_pods(pod.dump());
   REQUIRE(one);
   REQUIRE(one->size() == 1);
-  CHECK(one->front().service_account == "default");
+  CHECK(one->front().service_account.empty());
   CHECK(one->front().ended);
   CHECK(read_pods(json{{"items", {pod, pod}}}.dump())->size() == 2);
   CHECK(read_pods(R"({"items":null})")->empty());

@@ -62,4 +62,15 @@ TEST_CASE("of two bounds the smaller holds") {
   }
 }
 
+TEST_CASE("a response that began before its request was whole has no bound of a try; the next try has it again") {
+  Deadlines deadlines;
+  deadlines.limit_try(2s);
+  deadlines.begin_try(kStart);
+  deadlines.response_has_begun();
+  deadlines.request_is_whole(kStart + 1s);
+  CHECK(deadlines.next() == Deadlines::kNever);
+  deadlines.begin_try(kStart + 1s);
+  CHECK(deadlines.next() == kStart + 3s);
+}
+
 }  // namespace leat::proxy
