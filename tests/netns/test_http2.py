@@ -74,7 +74,7 @@ def test_a_call_that_the_client_gives_up_ends_at_the_server(calls, address):
 
 def test_a_server_hears_how_much_time_its_call_has(calls, address):
     status, _, answer, _ = calls.frontend.call(call, address, PORT, "TimeoutLeft", b"", 20)
-    assert status == "OK" and 15 < float(answer) <= 20
+    assert status == "OK" and 15 < float(answer) <= 20.5  # the client rounds it up to what its header can say
 
 
 def test_a_slow_reader_holds_its_server_back_and_costs_bounded_memory(calls, address):
