@@ -56,7 +56,8 @@ colour: blue
         "as, not 0, such as 61001\n"
         "leat.yaml:8: log is `loud`: give debug, info, warn or error\n"
         "leat.yaml:9: colour is not a setting: remove it; known are node, kubernetes, objects, state, "
-        "certificate_authority, ca, bpffs, cgroups, proxy_user, proxy_seccomp, cni, dns, tls_files, log");
+        "certificate_authority, ca, bpffs, cgroups, proxy_user, proxy_seccomp, cni, dns, tls_files, ambient_label, "
+        "log");
 }
 
 TEST_CASE("certificates come from a folder or from a CA of the cluster, and from one place") {
@@ -79,6 +80,15 @@ TEST_CASE("certificates come from a folder or from a CA of the cluster, and from
   const auto both = with("ca: /run/leat/ca\ncertificate_authority: {address: \"a:1\", root: /r.pem}");
   REQUIRE_FALSE(both);
   CHECK(both.error().message.find("certificate_authority stands beside ca") != std::string::npos);
+}
+
+TEST_CASE("the labels of Istio's ambient mode count where that is said, and nothing else can be said") {
+  const auto with = [](const std::string& field) { return parse_config(std::string(kWhole) + field, "leat.yaml"); };
+  CHECK_FALSE(with("")->ambient_label);
+  CHECK(with("ambient_label: true\n")->ambient_label);
+  const auto wrong = with("ambient_label: sometimes\n");
+  REQUIRE_FALSE(wrong);
+  CHECK(wrong.error().message.find("ambient_label is not true or false") != std::string::npos);
 }
 
 TEST_CASE("a proxy may not be root, nor an id that does not fit") {
