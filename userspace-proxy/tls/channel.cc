@@ -31,25 +31,6 @@ std::span<const uint8_t> next_record(const ring::Chain& plaintext, ring::Buffer&
 }
 
 // Of a server that was verified.
-FailureKind kind_of_verdict(long verdict) {
-  switch (verdict) {
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-      return FailureKind::kExpired;
-    case X509_V_ERR_CERT_NOT_YET_VALID:
-      return FailureKind::kNotYetValid;
-    case X509_V_ERR_HOSTNAME_MISMATCH:
-      return FailureKind::kUnexpectedIdentity;
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-      return FailureKind::kUnknownIssuer;
-    default:
-      return FailureKind::kBadCertificate;
-  }
-}
-
 std::string text_of_verdict(long verdict, const Origin& origin) {
   if (verdict != X509_V_ERR_HOSTNAME_MISMATCH)
     return fmt::format("the server's certificate: {}", X509_verify_cert_error_string(verdict));

@@ -29,6 +29,9 @@ enum class FailureKind : uint8_t {
 // A label for metrics and logs: "unknown_issuer".
 std::string_view name(FailureKind kind);
 
+// Of a chain that OpenSSL did not accept: `verdict` is one of its X509_V_ERR_….
+FailureKind kind_of_verdict(long verdict);
+
 struct Failure {
   FailureKind kind = FailureKind::kNone;
   uint8_t alert = 0;    // kPeerAlert: RFC 8446, section 6

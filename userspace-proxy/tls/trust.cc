@@ -12,25 +12,7 @@ namespace {
 constexpr size_t kMaxVerdicts = 4096;
 
 Failure chain_failure(int code) {
-  const auto kind = [code] {
-    switch (code) {
-      case X509_V_ERR_CERT_HAS_EXPIRED:
-        return FailureKind::kExpired;
-      case X509_V_ERR_CERT_NOT_YET_VALID:
-        return FailureKind::kNotYetValid;
-      case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-      case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-      case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-      case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-      case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-        return FailureKind::kUnknownIssuer;
-      case X509_V_ERR_INVALID_PURPOSE:
-      case X509_V_ERR_INVALID_CA:
-        return FailureKind::kWrongUsage;
-      default:
-        return FailureKind::kBadCertificate;
-    }
-  }();
+  const FailureKind kind = kind_of_verdict(code);
   std::string message = fmt::format("the peer's certificate was refused: {}", X509_verify_cert_error_string(code));
   if (kind == FailureKind::kUnknownIssuer) message += "; both nodes must have the same roots";
   if (kind == FailureKind::kExpired || kind == FailureKind::kNotYetValid)
