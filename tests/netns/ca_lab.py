@@ -3,12 +3,9 @@
 import contextlib
 import urllib.request
 
-import pytest
-
 from ca_programs import ask_ca, make_request
-from mesh import running
-from lab import Lab, LeatMissing, wait_for
-from shop import Shop
+from mesh import shop_without_leat
+from lab import wait_for
 from test_kubernetes_source import ApiServer
 
 SYSTEM, AGENT = "leat-system", "leat-system/leat-agent"
@@ -70,18 +67,9 @@ def agent_pod(shop, node):
 
 @contextlib.contextmanager
 def cluster_lab():
-    with Lab("test") as lab:
-        try:
-            lab.binary("leat-ca")
-        except LeatMissing as missing:
-            pytest.skip(str(missing))
-        shop = Shop(lab, start_leat=False)
+    with shop_without_leat(needs="leat-ca") as shop:
         shop.api = ApiServer(shop)
-        running.append(shop)
-        try:
-            yield shop
-        finally:
-            running.remove(shop)
+        yield shop
 
 
 @contextlib.contextmanager

@@ -38,6 +38,22 @@ def running_shop(enrol=True, **settings):
 
 
 @contextlib.contextmanager
+def shop_without_leat(needs="leat-agent"):
+    """A shop whose agents and proxies the test starts itself; skips it where the program that it `needs` was not built."""
+    with Lab("test") as lab:
+        try:
+            lab.binary(needs)
+        except LeatMissing as missing:
+            pytest.skip(str(missing))
+        shop = Shop(lab, start_leat=False)
+        running.append(shop)
+        try:
+            yield shop
+        finally:
+            running.remove(shop)
+
+
+@contextlib.contextmanager
 def strict(shop, namespace=NAMESPACE, **options):
     """The namespace takes mesh traffic only, while this is entered."""
     objects = shop.lab.objects

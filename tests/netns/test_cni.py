@@ -9,9 +9,9 @@ import time
 import pytest
 
 from container_runtime import VERSIONS, Container, Runtime
-from mesh import PLAIN, running, strict
-from lab import Lab, LeatMissing, wait_for
-from shop import BACKEND_TCP_PORT, BACKEND_VIP, NAMESPACE, Shop, enrolled_pods
+from mesh import PLAIN, shop_without_leat, strict
+from lab import wait_for
+from shop import BACKEND_TCP_PORT, BACKEND_VIP, NAMESPACE, enrolled_pods
 
 pytestmark = pytest.mark.skipif(PLAIN, reason="asks Leat, and LEAT_PLAIN is set")
 
@@ -22,22 +22,13 @@ def cni_config(node):
 
 @pytest.fixture(scope="module")
 def shop():
-    with Lab("test") as lab:
-        try:
-            lab.binary("leat-cni")
-        except LeatMissing as missing:
-            pytest.skip(str(missing))
-        made = Shop(lab, start_leat=False)
-        running.append(made)
-        try:
-            for node in lab.nodes:
-                node.start_leat(**cni_config(node))
-            for node in lab.nodes:
-                node.wait_ready()
-            made.enrol()
-            yield made
-        finally:
-            running.remove(made)
+    with shop_without_leat(needs="leat-cni") as made:
+        for node in made.lab.nodes:
+            node.start_leat(**cni_config(node))
+        for node in made.lab.nodes:
+            node.wait_ready()
+        made.enrol()
+        yield made
 
 
 @pytest.fixture

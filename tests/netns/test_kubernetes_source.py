@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from mesh import PLAIN, REPOSITORY, flows, running, strict
-from lab import Lab, LeatMissing, wait_for
+from mesh import PLAIN, REPOSITORY, flows, shop_without_leat, strict
+from lab import wait_for
 from programs import try_http
-from shop import BACKEND_PORT, NAMESPACE, Shop
+from shop import BACKEND_PORT, NAMESPACE
 
 pytestmark = pytest.mark.skipif(PLAIN, reason="asks Leat, and LEAT_PLAIN is set")
 
@@ -56,25 +56,16 @@ class ApiServer:
 
 @contextlib.contextmanager
 def running_cluster(without=(), enrol=True):
-    with Lab("test") as lab:
-        try:
-            lab.binary("leat-agent")
-        except LeatMissing as missing:
-            pytest.skip(str(missing))
-        shop = Shop(lab, start_leat=False)
+    with shop_without_leat() as shop:
         shop.api = ApiServer(shop, without)
-        running.append(shop)
-        try:
-            for node in lab.nodes:
-                node.start_leat(**shop.api.config(node))
-            for node in lab.nodes:
-                node.wait_ready()
-            if enrol:
-                shop.enrol()
-                wait_until_known(shop)
-            yield shop
-        finally:
-            running.remove(shop)
+        for node in shop.lab.nodes:
+            node.start_leat(**shop.api.config(node))
+        for node in shop.lab.nodes:
+            node.wait_ready()
+        if enrol:
+            shop.enrol()
+            wait_until_known(shop)
+        yield shop
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,13 @@ void list(LastSeen& last_seen, std::string_view kind, std::initializer_list<std:
   last_seen.end_list(kind);
 }
 
+// These pods, and that there is nothing else.
+void hear(LastSeen& last_seen, std::initializer_list<std::string> names) {
+  list(last_seen, "Pod", names);
+  list(last_seen, "Mesh", {});
+  last_seen.heard();
+}
+
 // name=value of each, in order
 std::string pods(const LastSeen& last_seen) {
   const auto kept = last_seen.load(kKinds);
@@ -68,9 +75,7 @@ TEST_CASE("what was listed and what changed since is what the next agent reads")
 TEST_CASE("a list that did not come to its end leaves what was there before") {
   TemporaryFolder folder;
   LastSeen last_seen = open(folder);
-  list(last_seen, "Pod", {"a", "b"});
-  list(last_seen, "Mesh", {});
-  last_seen.heard();
+  hear(last_seen, {"a", "b"});
   last_seen.begin_list("Pod");
   last_seen.put("Pod", document("c", "half a list"));
   CHECK(pods(last_seen) == "a=listed b=listed ");
@@ -97,9 +102,7 @@ TEST_CASE("a part of the truth is refused") {
 TEST_CASE("a change that was cut off in the middle is as if it had not come") {
   TemporaryFolder folder;
   LastSeen last_seen = open(folder);
-  list(last_seen, "Pod", {"a"});
-  list(last_seen, "Mesh", {});
-  last_seen.heard();
+  hear(last_seen, {"a"});
   std::ofstream(folder.path + "/last-seen/Pod", std::ios::app) << R"(+{"metadata":{"name":)";
   CHECK(pods(last_seen) == "a=listed ");
 }
@@ -107,9 +110,7 @@ TEST_CASE("a change that was cut off in the middle is as if it had not come") {
 TEST_CASE("a file does not grow without end") {
   TemporaryFolder folder;
   LastSeen last_seen = open(folder);
-  list(last_seen, "Pod", {"a", "b"});
-  list(last_seen, "Mesh", {});
-  last_seen.heard();
+  hear(last_seen, {"a", "b"});
   const std::string big(1000, 'x');
   for (int i = 0; i < 5000; ++i) last_seen.put("Pod", document("a", big + std::to_string(i)));
   CHECK(pods(last_seen) == "a=" + big + "4999 b=listed ");
@@ -119,9 +120,7 @@ TEST_CASE("a file does not grow without end") {
 TEST_CASE("where nothing can be written nothing is kept") {
   TemporaryFolder folder;
   LastSeen last_seen = open(folder);
-  list(last_seen, "Pod", {"a"});
-  list(last_seen, "Mesh", {});
-  last_seen.heard();
+  hear(last_seen, {"a"});
   REQUIRE(last_seen.load(kKinds));
   std::filesystem::remove_all(folder.path + "/last-seen");
   last_seen.begin_list("Pod");
